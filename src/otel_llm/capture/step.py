@@ -1,0 +1,158 @@
+"""One step around the calls (workflow, agent, tool, retrieval) while it is under way.
+
+A span of the conventions; arguments and result are content. They go to the tape like the bodies of a call, in a frame before
+the function runs and one before its result is handed over, with `FUNCTION` in the place of the adapter's name.
+
+Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-agent-spans/
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from otel_llm import semconv
+from otel_llm.capture.context import Surroundings, attach, detach, surroundings, with_surroundings
+from otel_llm.capture.plain import json_bytes
+from otel_llm.capture.recorder import Recorder
+from otel_llm.values import tape as frames
+from otel_llm.values.guard import guard
+
+Kind = Literal["workflow", "agent", "tool", "retrieval"]
+
+_OPERATION: Mapping[Kind, str] = {"workflow": "invoke_workflow", "agent": "invoke_agent", "tool": "execute_tool",
+                                  "retrieval": "retrieval"}
+_NAME: Mapping[Kind, str] = {"workflow": semconv.GEN_AI_WORKFLOW_NAME, "agent": semconv.GEN_AI_AGENT_NAME,
+                             "tool": semconv.GEN_AI_TOOL_NAME, "retrieval": semconv.GEN_AI_DATA_SOURCE_ID}
+
+
+class Step:
+    """One step that is under way. `result(value)` says what came out of a `with` block."""
+
+    __slots__ = ("_before", "_content", "_kind", "_open", "_recorder", "_result", "_taped", "_token", "context", "span")
+
+    def __init__(self, recorder: Recorder, kind: Kind, name: str, attributes: Mapping[str, Any], arguments: Any) -> None:
+        now = otel_context.get_current()
+        around = surroundings(now)
+        parent = trace.get_current_span(now).get_span_context()
+        start = {semconv.GEN_AI_OPERATION_NAME: _OPERATION[kind], _NAME[kind]: name, **attributes, **around.attributes}
+        self._recorder, self._kind, self._result, self._open = recorder, kind, None, [True]
+        self.span = recorder.tracer.start_span(f"{_OPERATION[kind]} {name}", now,
+                                               SpanKind.CLIENT if kind == "retrieval" else SpanKind.INTERNAL, start)
+        root = around.root if around.root is not None else self.span
+        self.context = trace.set_span_in_context(
+            self.span, with_surroundings(Surroundings(around.attributes, around.content, root), now))
+        self._content = recorder.settings.content
+        self._taped = False
+        with guard("record the arguments of a step"):
+            self._begin_tape(start, parent, arguments)
+
+    def result(self, value: Any) -> None:
+        """What the step gave back."""
+        self._result = value
+
+    def _begin_tape(self, start: Mapping[str, Any], parent: Any, arguments: Any) -> None:
+        found = self.span.get_span_context()
+        tape = self._recorder.tape()
+        if not self.span.is_recording():
+            if tape is not None and found.is_valid:
+                tape.lost("sampled out")
+            return
+        body = json_bytes(arguments) if self._content and arguments is not None else b"null"
+        self._put_on_span(self._input_key, body, role="user")
+        if tape is None or not self._content:
+            return
+        self._taped = True
+        header: dict[str, Any] = {
+            "trace_id": format(found.trace_id, "032x"), "span_id": format(found.span_id, "016x"),
+            "parent_span_id": format(parent.span_id, "016x") if parent.is_valid else None,
+            "name": getattr(self.span, "name", ""), "time_ns": time.time_ns(), "api": frames.FUNCTION, "method": "CALL", "url": "",
+            "content_type": "application/json", "attributes": dict(start)}
+        body = self._recorder.masked(body, header)
+        tape.append(frames.CALL_START, json.dumps(header, separators=(",", ":"), default=str).encode(), body)
+
+    @property
+    def _input_key(self) -> str:
+        return {"tool": semconv.GEN_AI_TOOL_CALL_ARGUMENTS, "retrieval": semconv.GEN_AI_RETRIEVAL_QUERY_TEXT}.get(
+            self._kind, semconv.GEN_AI_INPUT_MESSAGES)
+
+    @property
+    def _output_key(self) -> str:
+        return {"tool": semconv.GEN_AI_TOOL_CALL_RESULT, "retrieval": semconv.GEN_AI_RETRIEVAL_DOCUMENTS}.get(
+            self._kind, semconv.GEN_AI_OUTPUT_MESSAGES)
+
+    def _put_on_span(self, key: str, body: bytes, role: str) -> None:
+        settings = self._recorder.settings
+        if body == b"null" or not settings.content or settings.content_on_spans not in ("SPAN_ONLY", "SPAN_AND_EVENT"):
+            return
+        header: dict[str, Any] = {}
+        text = self._recorder.masked(body, header).decode("utf-8", "replace")
+        if "omitted" in header:
+            return
+        if key in (semconv.GEN_AI_INPUT_MESSAGES, semconv.GEN_AI_OUTPUT_MESSAGES):
+            text = json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}], ensure_ascii=False)
+        elif key == semconv.GEN_AI_RETRIEVAL_DOCUMENTS and not _are_documents(text):
+            return
+        self.span.set_attribute(key, text)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the step, once."""
+        try:
+            self._open.pop()
+        except IndexError:
+            return
+        with guard("record the result of a step"):
+            body = json_bytes(self._result) if self._content and self._result is not None else b"null"
+            if error is not None:
+                message = self._recorder.message_of(error)
+                self.span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
+                self.span.set_status(Status(StatusCode.ERROR, message))
+            else:
+                self._put_on_span(self._output_key, body, role="assistant")
+            self._end_tape(error, body)
+        with guard("end the span of a step"):
+            self.span.end()
+
+    def _end_tape(self, error: BaseException | None, body: bytes) -> None:
+        tape = self._recorder.tape()
+        if tape is None or not self._taped:
+            return
+        found = self.span.get_span_context()
+        header: dict[str, Any] = {
+            "trace_id": format(found.trace_id, "032x"), "span_id": format(found.span_id, "016x"), "time_ns": time.time_ns(),
+            "status": None, "content_type": "application/json", "complete": error is None}
+        if error is not None:
+            header["error_type"], message = type(error).__qualname__, self._recorder.message_of(error)
+            if message:
+                header["error_message"] = message
+        body = self._recorder.masked(body, header)
+        tape.append(frames.CALL_END, json.dumps(header, separators=(",", ":")).encode(), body)
+
+    def __enter__(self) -> Step:
+        self._token = attach(self.context)
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        detach(self._token)
+        self.end(error)
+
+
+class NoStep:
+    """Stands for a step while nothing is instrumented."""
+
+    def result(self, value: Any) -> None:
+        return None
+
+    def end(self, error: BaseException | None = None) -> None:
+        return None
+
+
+def _are_documents(text: str) -> bool:
+    value = json.loads(text)
+    return isinstance(value, list) and all(isinstance(v, dict) and "id" in v and "score" in v for v in value)

@@ -1,0 +1,26 @@
+"""The terminal: `otel-llm`, a door like any other. It parses, calls one use, prints.
+
+    verbs      the table of commands and their groups; the root command
+    faults     how a run ends: exit codes, one sentence an error
+    app        what a verb is given: store, sender, settings
+    output     where text goes: colour, width, pager
+    table      rows as an aligned table, as tab-separated text, as JSON
+    numbers    how figures look            safe     how captured text is made harmless
+    rows       the JSON fields and columns of sessions and calls
+    filters    --since, --where and the like
+    …          one module a verb
+
+A verb's module is imported when the verb runs, so that `--help` and `--version` cost little more than Python itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the terminal and leave with its exit code; the entry point of `otel-llm`."""
+    from otel_llm.cli.verbs import root
+
+    root.main(args=list(sys.argv[1:] if args is None else args), prog_name="otel-llm")

@@ -1,0 +1,167 @@
+"""`otel-llm doctor`: what can be recorded here, where it goes, what is there, and what was lost.
+
+Each line is a finding: `ok`, `note` (good to know) or `problem` (something is not recorded as one would think). Exit 4 when
+the store cannot be used, else 0.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from textwrap import wrap
+from typing import Any, Literal
+
+import click
+
+from otel_llm._version import __version__
+from otel_llm.cli import numbers
+from otel_llm.cli.app import App, pass_app
+from otel_llm.cli.output import Line, Output, width_of
+from otel_llm.cli.safe import line
+from otel_llm.cli.table import Column, form_options, print_rows
+from otel_llm.values.errors import StoreError
+
+GROUPS = ("opentelemetry_configurator", "opentelemetry_distro", "opentelemetry_instrumentor")
+_GENAI = ("openai", "anthropic", "genai", "llm", "langchain", "bedrock", "vertex", "mistral", "groq", "cohere")
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. `value` is what was found, for programs."""
+
+    state: Literal["ok", "note", "problem"]
+    subject: str
+    text: str
+    value: Any = None
+
+
+_STYLES = {"ok": "ok", "note": "running", "problem": "error"}
+COLUMNS: list[Column[Finding]] = [
+    Column("state", "STATE", lambda f: f.state, lambda f: f.state),
+    Column("subject", "SUBJECT", lambda f: f.subject, lambda f: f.subject),
+    Column("text", "TEXT", lambda f: f.text, lambda f: f.text, grows=True),
+]
+
+
+@click.command()
+@form_options
+@pass_app
+def doctor(app: App, form: str | None, header: bool) -> None:
+    """Check what is recorded, where it goes, what was lost."""
+    trouble: list[StoreError] = []
+    found = [*libraries(app), *_store(app, trouble), *destinations(app), *neighbours()]
+    output = Output(app)
+    if form is None and output.width is not None:
+        output.show(report(found, output.width), paged=True)
+    else:
+        print_rows(app, found, COLUMNS, form=form, header=header,
+                   as_json=lambda f: {"state": f.state, "subject": f.subject, "text": f.text, "value": f.value})
+    if trouble:
+        raise trouble[0]
+
+
+def report(found: Sequence[Finding], width: int) -> Iterator[Line]:
+    """The findings for a terminal; a long text goes on below its own beginning."""
+    room = min(max((width_of(line(f.subject)) for f in found), default=0), 24)
+    indent = len("problem") + room + 4
+    for finding in found:
+        first, *rest = wrap(line(finding.text), max(width - indent, 20)) or [""]
+        yield [(f"{finding.state:<7}  ", _STYLES[finding.state]), (f"{line(finding.subject):<{room}}  ", "bold"), (first, "")]
+        yield from ([(" " * indent + text, "")] for text in rest)
+
+
+def libraries(app: App) -> Iterator[Finding]:
+    """Which supported SDKs are installed."""
+    yield Finding("ok", "otel-llm", f"{__version__} on Python {sys.version.split()[0]}", __version__)
+    for name in app.libraries():
+        version = _version(name)
+        if version is None:
+            yield Finding("note", name, "is not installed; nothing of it can be recorded", None)
+        else:
+            yield Finding("ok", name, f"{version} is installed; its calls are recorded after otel_llm.init()", version)
+    if app.settings.disabled:
+        yield Finding("problem", "OTEL_SDK_DISABLED", "is set: nothing is recorded at all", True)
+    if not app.settings.content:
+        yield Finding("note", "OTEL_LLM_CONTENT", "is off: prompts and answers are not recorded, calls cannot be sent again")
+
+
+def _store(app: App, trouble: list[StoreError]) -> Iterator[Finding]:
+    """Where the data is, how much, and what is missing. A store that cannot be opened is a finding too."""
+    yield Finding("ok", "store", f"{app.store_place()} (from {_source(app)})", app.store_place())
+    try:
+        facts, losses = app.store.facts(), app.store.losses()
+    except StoreError as error:
+        trouble.append(error)
+        yield Finding("problem", "store", str(error))
+        return
+    for name, value in facts.items():
+        if isinstance(value, (str, int, float)) and str(value) != app.store_place():
+            yield Finding("ok", name.replace("_", " "), _fact(name, value), value)
+        elif isinstance(value, Mapping):
+            text = ", ".join(f"{key} {_fact(key, item)}" for key, item in value.items())
+            yield Finding("ok", name.replace("_", " "), text or "nothing", dict(value))
+    for loss in losses:
+        yield Finding("problem", "lost", f"{numbers.count(loss.count)} × {loss.reason}, last {numbers.clock(loss.last_ns)}",
+                      {"reason": loss.reason, "count": loss.count, "last_ns": loss.last_ns})
+    if not losses:
+        yield Finding("ok", "lost", "nothing", 0)
+
+
+def _fact(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int):
+        return str(value)
+    if "bytes" in name:
+        return numbers.size(value)
+    return numbers.clock(value) if name.endswith("_ns") and value > 10**15 else numbers.count(value)
+
+
+def _source(app: App) -> str:
+    source = app.settings.sources.get("store", "default")
+    return {"argument": "--store", "default": "the platform's user data directory"}.get(source, source)
+
+
+def destinations(app: App) -> Iterator[Finding]:
+    """Where spans go besides the store."""
+    endpoint = next((value for name in _ENDPOINTS if (value := app.environ.get(name, "").strip())), None)
+    if endpoint:
+        place = _place(endpoint)
+        yield Finding("ok", "OTLP", f"spans also go to {place}, content: {app.settings.content_on_spans}", place)
+    else:
+        yield Finding("note", "OTLP", "spans go to the store alone; set OTEL_EXPORTER_OTLP_ENDPOINT to send them on")
+
+
+def _place(url: str) -> str:
+    """A URL without what may be secret in it."""
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + rest.partition("?")[0].rpartition("@")[2]
+
+
+def neighbours() -> Iterator[Finding]:
+    """Other OpenTelemetry packages that have a say when `opentelemetry-instrument` starts a program."""
+    found: dict[str, list[str]] = {group: [] for group in GROUPS}
+    for group in GROUPS:
+        for point in metadata.entry_points(group=group):
+            package = point.dist.name if point.dist is not None else point.value
+            if package != "otel-llm":
+                found[group].append(f"{point.name} ({package})")
+    configurators = sorted(set(found["opentelemetry_configurator"]))
+    if configurators:
+        yield Finding("note", "configurators", f"{', '.join(configurators)}: under opentelemetry-instrument the first one wins; "
+                      "set OTEL_PYTHON_CONFIGURATOR=otel_llm to be sure of ours", configurators)
+    llm = sorted(point for point in found["opentelemetry_instrumentor"] if any(word in point.lower() for word in _GENAI))
+    if llm:
+        yield Finding("note", "instrumentors", f"{', '.join(llm)} also trace LLM calls; under their spans ours are left out", llm)
+    if not configurators and not llm:
+        yield Finding("ok", "neighbours", "no other package configures OpenTelemetry or traces LLM calls here", [])
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

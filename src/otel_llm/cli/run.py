@@ -1,0 +1,37 @@
+"""`otel-llm run -- python app.py`: record a program that never heard of otel-llm.
+
+The program's interpreters find our `sitecustomize` first, call `otel_llm.init()` and begin as they would have. Environment and
+arguments are handed on; this process becomes the program, so signals and exit codes are its own.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from otel_llm.cli.app import App, pass_app
+from otel_llm.values.errors import ConfigError
+
+
+@click.command("run", context_settings={"ignore_unknown_options": True})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
+@pass_app
+def run(app: App, command: tuple[str, ...]) -> None:
+    """Run a program with recording switched on: otel-llm run -- python app.py"""
+    environ = recorded(dict(os.environ), app.store_directory)
+    try:
+        os.execvpe(command[0], list(command), environ)
+    except OSError as error:
+        raise ConfigError(f"cannot run {command[0]!r}: {error.strerror}. Give the program after `--`.") from None
+
+
+def recorded(environ: dict[str, str], store: str | None) -> dict[str, str]:
+    """The environment in which a Python program records itself."""
+    auto = str(Path(__file__).resolve().parent.parent / "_auto")
+    rest = [p for p in environ.get("PYTHONPATH", "").split(os.pathsep) if p and p != auto]
+    environ["PYTHONPATH"] = os.pathsep.join([auto, *rest])
+    if store:
+        environ["OTEL_LLM_STORE"] = str(Path(store).absolute())
+    return environ

@@ -1,0 +1,58 @@
+"""What all tests share: a provider on loopback, an instrumented process, and faults that do not hide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel_llm.testing import Simulator
+from otel_llm.values.guard import faults
+from support.recording import Recording, recording
+
+
+@pytest.fixture(autouse=True)
+def faults_raise() -> Iterator[None]:
+    """A fault that a user would never see must fail the test that causes it."""
+    faults.strict = True
+    yield
+    faults.strict = False
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OTEL_LLM_STORE", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def rec(tmp_path: Path) -> Iterator[Recording]:
+    with recording(tmp_path / "store") as made:
+        yield made
+
+
+@pytest.fixture
+def client(sim: Simulator) -> Iterator[Any]:
+    openai = pytest.importorskip("openai", reason="the openai SDK is not installed")
+    with openai.OpenAI(base_url=sim.base_url, api_key="sk-test-canary-0123456789abcdef", max_retries=0) as made:
+        yield made
+
+
+@pytest.fixture
+def async_client(sim: Simulator) -> Any:
+    openai = pytest.importorskip("openai", reason="the openai SDK is not installed")
+    return openai.AsyncOpenAI(base_url=sim.base_url, api_key="sk-test-canary-0123456789abcdef", max_retries=0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The judgement over everything that was recorded comes last."""
+    items.sort(key=lambda item: "test_conventions" in item.nodeid)
