@@ -273,6 +273,31 @@ class TestExactlyOnce:
             assert len(calls) == len({c.span_id for c in calls}) == 300
             assert (store.losses(), store.verify()) == ([], [])
 
+    def test_an_indexer_that_is_killed_at_any_moment_loses_and_doubles_nothing(self, tmp_path: Path) -> None:
+        spool = Spool(tmp_path / "spool", segment_bytes=50_000)
+        tape = Recording(spool)
+        code = ("import sys; from otel_llm.store.sqlite import SqliteStore; from pathlib import Path\n"
+                "store = SqliteStore(Path(sys.argv[1])); print(flush=True)\n"
+                "while True:\n  while store.index_batch(3_000): pass")
+        made = []
+        for round_ in range(6):
+            with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as process:
+                assert process.stdout is not None
+                process.stdout.readline()
+                history = [message("system", "be brief " * 20)]
+                for n in range(15 + 7 * round_):
+                    history.append(message("user", f"{round_} {n} " + "x" * 100))
+                    made.append(tape.call(chat_request(*history), chat_response("y" * 100)))
+                process.kill()
+        spool.close()
+
+        with SqliteStore(tmp_path) as store:
+            calls = store.calls(Filter(), limit=10_000)
+            assert sorted(c.span_id for c in calls) == sorted(made)
+            assert {c.state for c in calls} == {"ok"}
+            assert (store.losses(), store.verify()) == ([], [])
+            assert sum(s.calls for s in store.sessions(Filter(), limit=1000)) == len(made)
+
     def test_a_batch_that_fails_is_done_again(self, tape: Recording, store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
         tape.call(REQUEST, RESPONSE)
         with monkeypatch.context() as patch:
@@ -367,3 +392,41 @@ class TestBackground:
         store.catch_up()
 
         assert not left.exists()
+
+
+def test_many_dead_programs_are_taken_in_a_few_at_a_time(
+    tmp_path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otel_llm.store.indexer.MAX_OPEN", 10)
+    for n in range(45):
+        spool = Spool(tmp_path / "spool")
+        Recording(spool, number=100 * n).start(REQUEST)
+        spool.close()
+    alive = Spool(tmp_path / "spool")
+    Recording(alive, number=9000).start(REQUEST)
+
+    states = [call.state for call in store.calls(Filter(), limit=100)]
+
+    assert states == ["running", *["incomplete"] * 45]
+    assert len(segments(tmp_path / "spool")) == 1
+    assert (store.losses(), store.verify()) == ([], [])
+    alive.close()
+
+
+def test_a_reader_ends_although_a_program_goes_on_writing(
+    tmp_path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    tape = Recording(spool)
+    tape.step("first")
+    assert store._indexer is not None
+    batch = store._indexer.index_batch
+
+    def endless(batch_bytes: int) -> bool:
+        tape.step("again", {"x": "y" * 2000})
+        batch(batch_bytes)
+        return True
+
+    monkeypatch.setattr(store._indexer, "index_batch", endless)
+    store.catch_up()
+    spool.close()

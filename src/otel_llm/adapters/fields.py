@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+Fields = Mapping[str, tuple[str, Callable[[Any], Any]]]
+"""By the key in the JSON: the field of ours, and how its value is read."""
 
 _INT64 = 1 << 63
 _NOTHING: Mapping[str, Any] = {}
@@ -35,6 +38,21 @@ def text(value: Any) -> str | None:
 def words(value: Any) -> str:
     """Content: text as it is, empty when there is none."""
     return value if isinstance(value, str) else ""
+
+
+def is_true(value: Any) -> bool:
+    """True, and nothing that merely counts as true."""
+    return value is True
+
+
+def known(body: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
+    """The fields that are there. A body names few of all that it could, so the loop is over the body, not over the table."""
+    found: dict[str, Any] = {}
+    for key, value in body.items():
+        if key in fields:
+            field, read = fields[key]
+            found[field] = read(value)
+    return found
 
 
 def integer(value: Any) -> int | None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import otel_llm.adapters.openai_parts as openai_parts
-from otel_llm.adapters.fields import compact, integer, items, number, obj, text, texts, words
+from otel_llm.adapters.fields import Fields, compact, integer, is_true, items, known, number, obj, text, texts, words
 from otel_llm.adapters.openai_chat_stream import assemble as assemble
 from otel_llm.adapters.openai_chat_stream import ended as ended
 from otel_llm.adapters.openai_chat_stream import skips as skips
@@ -35,47 +35,54 @@ from otel_llm.values.call import (
 name = "openai_chat"
 operation: Operation = "chat"
 
+_REQUEST: Fields = {
+    "model": ("model", text),
+    "stream": ("stream", is_true),
+    "max_tokens": ("max_tokens", integer),
+    "temperature": ("temperature", number),
+    "top_p": ("top_p", number),
+    "top_k": ("top_k", integer),
+    "frequency_penalty": ("frequency_penalty", number),
+    "presence_penalty": ("presence_penalty", number),
+    "seed": ("seed", integer),
+    "stop": ("stop_sequences", texts),
+    "n": ("choice_count", openai_parts.choice_count),
+    "reasoning_effort": ("reasoning_level", text),
+    "service_tier": ("service_tier", openai_parts.service_tier),
+}
+_RESPONSE: Fields = {
+    "id": ("id", text),
+    "model": ("model", text),
+    "usage": ("usage", openai_parts.usage),
+    "service_tier": ("service_tier", text),
+    "system_fingerprint": ("system_fingerprint", text),
+}
+
 
 def request(body: Json, *, content: bool = True) -> Request:
     """System and developer messages stay messages: that is how they were sent."""
-    n = integer(body.get("n"))
-    limit = integer(body.get("max_completion_tokens"))
-    return Request(
-        model=text(body.get("model")),
-        messages=tuple(message(m) for m in items(body.get("messages"))) if content else (),
-        tools=openai_parts.tools(body.get("tools")) + openai_parts.functions(body.get("functions")) if content else (),
-        stream=body.get("stream") is True,
-        max_tokens=integer(body.get("max_tokens")) if limit is None else limit,
-        temperature=number(body.get("temperature")),
-        top_p=number(body.get("top_p")),
-        top_k=integer(body.get("top_k")),
-        frequency_penalty=number(body.get("frequency_penalty")),
-        presence_penalty=number(body.get("presence_penalty")),
-        seed=integer(body.get("seed")),
-        stop_sequences=texts(body.get("stop")),
-        choice_count=None if n == 1 else n,
-        output_type=_output_type(body),
-        reasoning_level=text(body.get("reasoning_effort")) or text(obj(body.get("reasoning")).get("effort")),
-        service_tier=openai_parts.service_tier(body.get("service_tier")),
-    )
+    found = known(body, _REQUEST)
+    if "max_completion_tokens" in body and (limit := integer(body["max_completion_tokens"])) is not None:
+        found["max_tokens"] = limit
+    if "reasoning" in body and found.get("reasoning_level") is None:
+        found["reasoning_level"] = text(obj(body["reasoning"]).get("effort"))
+    if "response_format" in body or "modalities" in body:
+        found["output_type"] = _output_type(body)
+    if content:
+        found["messages"] = tuple(message(m) for m in items(body.get("messages")))
+        found["tools"] = openai_parts.tools(body.get("tools")) + openai_parts.functions(body.get("functions"))
+    return Request(**found)
 
 
 def response(body: Json, *, content: bool = True) -> Response:
     """One message and one finish reason a choice; a choice that was cut off beside finished ones counts as `error`."""
+    found = known(body, _RESPONSE)
     choices = [c for c in items(body.get("choices")) if isinstance(c, dict)]
-    reasons = [openai_parts.finish_reason(c.get("finish_reason")) for c in choices]
-    error_type, error_message = openai_parts.error(body)
-    return Response(
-        id=text(body.get("id")),
-        model=text(body.get("model")),
-        messages=tuple(message(c.get("message"), "assistant") for c in choices) if content else (),
-        finish_reasons=tuple(r or "error" for r in reasons) if any(reasons) else (),
-        usage=openai_parts.usage(body.get("usage")),
-        service_tier=text(body.get("service_tier")),
-        system_fingerprint=text(body.get("system_fingerprint")),
-        error_type=error_type,
-        error_message=error_message,
-    )
+    found["finish_reasons"] = openai_parts.finish_reasons(choices)
+    found["error_type"], found["error_message"] = openai_parts.error(body)
+    if content:
+        found["messages"] = tuple(message(c.get("message"), "assistant") for c in choices)
+    return Response(**found)
 
 
 def message(value: Any, role: str = "user") -> Message:

@@ -8,7 +8,7 @@ Source: https://platform.openai.com/docs/api-reference/completions
 from __future__ import annotations
 
 import otel_llm.adapters.openai_parts as openai_parts
-from otel_llm.adapters.fields import integer, items, number, text, texts, words
+from otel_llm.adapters.fields import Fields, integer, is_true, items, known, number, text, texts, words
 from otel_llm.adapters.openai_chat_stream import assemble as assemble
 from otel_llm.adapters.openai_chat_stream import ended as ended
 from otel_llm.adapters.openai_chat_stream import skips as skips
@@ -19,36 +19,36 @@ from otel_llm.values.call import Message, Operation, Request, Response, Text
 name = "openai_completions"
 operation: Operation = "text_completion"
 
+_REQUEST: Fields = {
+    "model": ("model", text),
+    "stream": ("stream", is_true),
+    "max_tokens": ("max_tokens", integer),
+    "temperature": ("temperature", number),
+    "top_p": ("top_p", number),
+    "top_k": ("top_k", integer),
+    "frequency_penalty": ("frequency_penalty", number),
+    "presence_penalty": ("presence_penalty", number),
+    "seed": ("seed", integer),
+    "stop": ("stop_sequences", texts),
+    "n": ("choice_count", openai_parts.choice_count),
+}
+_RESPONSE: Fields = {
+    "id": ("id", text),
+    "model": ("model", text),
+    "usage": ("usage", openai_parts.usage),
+    "system_fingerprint": ("system_fingerprint", text),
+}
+
 
 def request(body: Json, *, content: bool = True) -> Request:
-    n = integer(body.get("n"))
-    return Request(
-        model=text(body.get("model")),
-        messages=inputs(body.get("prompt")) if content else (),
-        stream=body.get("stream") is True,
-        max_tokens=integer(body.get("max_tokens")),
-        temperature=number(body.get("temperature")),
-        top_p=number(body.get("top_p")),
-        top_k=integer(body.get("top_k")),
-        frequency_penalty=number(body.get("frequency_penalty")),
-        presence_penalty=number(body.get("presence_penalty")),
-        seed=integer(body.get("seed")),
-        stop_sequences=texts(body.get("stop")),
-        choice_count=None if n == 1 else n,
-    )
+    return Request(messages=inputs(body.get("prompt")) if content else (), **known(body, _REQUEST))
 
 
 def response(body: Json, *, content: bool = True) -> Response:
+    found = known(body, _RESPONSE)
     choices = [c for c in items(body.get("choices")) if isinstance(c, dict)]
-    reasons = [openai_parts.finish_reason(c.get("finish_reason")) for c in choices]
-    error_type, error_message = openai_parts.error(body)
-    return Response(
-        id=text(body.get("id")),
-        model=text(body.get("model")),
-        messages=tuple(Message("assistant", (Text(words(c.get("text"))),)) for c in choices) if content else (),
-        finish_reasons=tuple(r or "error" for r in reasons) if any(reasons) else (),
-        usage=openai_parts.usage(body.get("usage")),
-        system_fingerprint=text(body.get("system_fingerprint")),
-        error_type=error_type,
-        error_message=error_message,
-    )
+    found["finish_reasons"] = openai_parts.finish_reasons(choices)
+    found["error_type"], found["error_message"] = openai_parts.error(body)
+    if content:
+        found["messages"] = tuple(Message("assistant", (Text(words(c.get("text"))),)) for c in choices)
+    return Response(**found)

@@ -11,23 +11,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import otel_llm.adapters.openai_parts as openai_parts
-from otel_llm.adapters.fields import compact, integer, items, text
+from otel_llm.adapters.fields import Fields, compact, integer, items, known, text, texts
 from otel_llm.values.adapter import Json
 from otel_llm.values.call import Message, Operation, Other, Request, Response, Text
 
 name = "openai_embeddings"
 operation: Operation = "embeddings"
 
+_REQUEST: Fields = {
+    "model": ("model", text),
+    "encoding_format": ("encoding_formats", lambda value: texts(value) if isinstance(value, str) else ()),
+    "dimensions": ("dimensions", integer),
+}
+_RESPONSE: Fields = {"id": ("id", text), "model": ("model", text), "usage": ("usage", openai_parts.usage)}
+
 
 def request(body: Json, *, content: bool = True) -> Request:
     """One message an input; inputs given as token numbers stay JSON."""
-    encoding = text(body.get("encoding_format"))
-    return Request(
-        model=text(body.get("model")),
-        messages=inputs(body.get("input")) if content else (),
-        encoding_formats=() if encoding is None else (encoding,),
-        dimensions=integer(body.get("dimensions")),
-    )
+    return Request(messages=inputs(body.get("input")) if content else (), **known(body, _REQUEST))
 
 
 def inputs(value: Any) -> tuple[Message, ...]:
@@ -42,13 +43,7 @@ def inputs(value: Any) -> tuple[Message, ...]:
 def response(body: Json, *, content: bool = True) -> Response:
     """Model and usage."""
     error_type, error_message = openai_parts.error(body)
-    return Response(
-        id=text(body.get("id")),
-        model=text(body.get("model")),
-        usage=openai_parts.usage(body.get("usage")),
-        error_type=error_type,
-        error_message=error_message,
-    )
+    return Response(error_type=error_type, error_message=error_message, **known(body, _RESPONSE))
 
 
 def skips(event: bytes) -> bool:

@@ -8,10 +8,10 @@ Source: https://platform.openai.com/docs/api-reference
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from otel_llm.adapters.fields import compact, count, items, obj, text, words
+from otel_llm.adapters.fields import Fields, compact, count, integer, items, known, obj, text, words
 from otel_llm.values.call import Media, Other, Part, Refusal, Text, Tool, ToolCall, Usage
 
 FINISH_REASONS = {
@@ -29,6 +29,20 @@ FINISH_REASONS = {
     "error": "error",
 }
 OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
+_TAKEN: Fields = {
+    "cached_tokens": ("cache_read_input_tokens", count),
+    "cache_write_tokens": ("cache_write_input_tokens", count),
+    "text_tokens": ("text_input_tokens", count),
+    "image_tokens": ("image_input_tokens", count),
+    "audio_tokens": ("audio_input_tokens", count),
+}
+_GIVEN: Fields = {
+    "reasoning_tokens": ("reasoning_output_tokens", count),
+    "text_tokens": ("text_output_tokens", count),
+    "image_tokens": ("image_output_tokens", count),
+    "audio_tokens": ("audio_output_tokens", count),
+}
+"""The details of the tokens that were taken in and that were given back."""
 _AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "opus": "audio/opus", "pcm16": "audio/pcm",
           "aac": "audio/aac"}
 
@@ -37,6 +51,18 @@ def finish_reason(reason: Any) -> str | None:
     """The conventions' word for why generation stopped; a provider's own word stays when there is none."""
     word = text(reason)
     return None if word is None else FINISH_REASONS.get(word, word)
+
+
+def finish_reasons(choices: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """One reason a choice; where only some finished, the others count as `error`."""
+    reasons = [finish_reason(c.get("finish_reason")) for c in choices]
+    return tuple([r or "error" for r in reasons]) if any(reasons) else ()
+
+
+def choice_count(value: Any) -> int | None:
+    """How many choices were asked for; one is what everybody gets."""
+    n = integer(value)
+    return None if n == 1 else n
 
 
 def service_tier(value: Any) -> str | None:
@@ -133,31 +159,19 @@ def usage(value: Any) -> Usage:
     body = obj(value)
     if not body:
         return Usage()
-    taken = _first(body, "prompt_tokens", "input_tokens")
-    given = _first(body, "completion_tokens", "output_tokens")
-    into = obj(body.get("prompt_tokens_details") or body.get("input_tokens_details"))
-    out = obj(body.get("completion_tokens_details") or body.get("output_tokens_details"))
-    reasoning = count(out.get("reasoning_tokens"))
-    if taken is not None and given is not None and reasoning and body.get("total_tokens") == taken + given + reasoning:
+    taken, given = count(body.get("prompt_tokens")), count(body.get("completion_tokens"))
+    if taken is None:
+        taken = count(body.get("input_tokens"))
+    if given is None:
+        given = count(body.get("output_tokens"))
+    found = known(obj(body.get("prompt_tokens_details") or body.get("input_tokens_details")), _TAKEN)
+    found |= known(obj(body.get("completion_tokens_details") or body.get("output_tokens_details")), _GIVEN)
+    reasoning = found.get("reasoning_output_tokens")
+    if reasoning and taken is not None and given is not None and body.get("total_tokens") == taken + given + reasoning:
         given += reasoning
-    cached = count(into.get("cached_tokens"))
-    return Usage(
-        input_tokens=taken,
-        output_tokens=given,
-        cache_read_input_tokens=count(body.get("prompt_cache_hit_tokens")) if cached is None else cached,
-        cache_write_input_tokens=count(into.get("cache_write_tokens")),
-        reasoning_output_tokens=reasoning,
-        text_input_tokens=count(into.get("text_tokens")),
-        image_input_tokens=count(into.get("image_tokens")),
-        audio_input_tokens=count(into.get("audio_tokens")),
-        text_output_tokens=count(out.get("text_tokens")),
-        image_output_tokens=count(out.get("image_tokens")),
-        audio_output_tokens=count(out.get("audio_tokens")),
-    )
-
-
-def _first(body: Mapping[str, Any], *names: str) -> int | None:
-    return next((n for name in names if (n := count(body.get(name))) is not None), None)
+    if "prompt_cache_hit_tokens" in body and found.get("cache_read_input_tokens") is None:
+        found["cache_read_input_tokens"] = count(body["prompt_cache_hit_tokens"])
+    return Usage(taken, given, **found)
 
 
 def error(body: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import otel_llm.adapters.openai_parts as openai_parts
-from otel_llm.adapters.fields import compact, integer, items, number, obj, text, words
+from otel_llm.adapters.fields import Fields, compact, integer, is_true, items, known, number, obj, text, words
 from otel_llm.adapters.openai_responses_stream import assemble as assemble
 from otel_llm.adapters.openai_responses_stream import ended as ended
 from otel_llm.adapters.openai_responses_stream import skips as skips
@@ -25,46 +25,48 @@ operation: Operation = "chat"
 
 _USER_ITEMS = frozenset({"mcp_approval_response", "item_reference", "compaction_trigger", "additional_tools"})
 _UNFINISHED = frozenset({"in_progress", "queued"})
+_REQUEST: Fields = {
+    "model": ("model", text),
+    "stream": ("stream", is_true),
+    "max_output_tokens": ("max_tokens", integer),
+    "temperature": ("temperature", number),
+    "top_p": ("top_p", number),
+    "text": ("output_type", lambda value: openai_parts.OUTPUT_TYPES.get(words(obj(obj(value).get("format")).get("type")))),
+    "reasoning": ("reasoning_level", lambda value: text(obj(value).get("effort"))),
+    "service_tier": ("service_tier", openai_parts.service_tier),
+    "previous_response_id": ("previous_response_id", text),
+    "conversation": ("conversation_id", lambda value: text(value) or text(obj(value).get("id"))),
+}
+_RESPONSE: Fields = {
+    "id": ("id", text),
+    "model": ("model", text),
+    "usage": ("usage", openai_parts.usage),
+    "status": ("status", text),
+    "service_tier": ("service_tier", text),
+}
 
 
 def request(body: Json, *, content: bool = True) -> Request:
     """Instructions are the system part; an input text is one user message."""
-    conversation = body.get("conversation")
-    return Request(
-        model=text(body.get("model")),
-        messages=messages(body.get("input")) if content else (),
-        system=_instructions(body.get("instructions")) if content else (),
-        tools=openai_parts.tools(body.get("tools")) if content else (),
-        stream=body.get("stream") is True,
-        max_tokens=integer(body.get("max_output_tokens")),
-        temperature=number(body.get("temperature")),
-        top_p=number(body.get("top_p")),
-        output_type=openai_parts.OUTPUT_TYPES.get(words(obj(obj(body.get("text")).get("format")).get("type"))),
-        reasoning_level=text(obj(body.get("reasoning")).get("effort")),
-        service_tier=openai_parts.service_tier(body.get("service_tier")),
-        previous_response_id=text(body.get("previous_response_id")),
-        conversation_id=text(conversation) or text(obj(conversation).get("id")),
-    )
+    found = known(body, _REQUEST)
+    if content:
+        found["messages"] = messages(body.get("input"))
+        found["system"] = _instructions(body.get("instructions"))
+        found["tools"] = openai_parts.tools(body.get("tools"))
+    return Request(**found)
 
 
 def response(body: Json, *, content: bool = True) -> Response:
     """One message of all that the model put out, and why it stopped."""
-    output = items(body.get("output"))
-    status = text(body.get("status"))
-    error_type, error_message = openai_parts.error(body)
+    found = known(body, _RESPONSE)
+    output, status = items(body.get("output")), found.get("status")
     reason = _finish_reason(body, status) if output or status not in (None, "failed") else None
-    parts = tuple(p for _, _, many in map(_read_item, output) for p in many) if content and output else ()
-    return Response(
-        id=text(body.get("id")),
-        model=text(body.get("model")),
-        messages=(Message("assistant", parts),) if content and output else (),
-        finish_reasons=() if reason is None else (reason,),
-        usage=openai_parts.usage(body.get("usage")),
-        status=status,
-        service_tier=text(body.get("service_tier")),
-        error_type=error_type,
-        error_message=error_message,
-    )
+    if reason is not None:
+        found["finish_reasons"] = (reason,)
+    found["error_type"], found["error_message"] = openai_parts.error(body)
+    if content and output:
+        found["messages"] = (Message("assistant", tuple(p for _, _, many in map(_read_item, output) for p in many)),)
+    return Response(**found)
 
 
 def _finish_reason(body: Json, status: str | None) -> str | None:

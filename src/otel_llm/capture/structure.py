@@ -73,16 +73,7 @@ class Scope:
 def _wrapped(function: Callable[..., Any], start: Callable[..., Step | None]) -> Callable[..., Any]:
     """The function inside its step; the wrapper is of the same kind as the function."""
     if inspect.isasyncgenfunction(function):
-
-        async def async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            step = start(args, kwargs)
-            inner = function(*args, **kwargs)
-            if step is None:
-                step = NoStep()  # type: ignore[assignment]
-            async for item in _drive_async(step, inner):
-                yield item
-
-        return async_generator
+        return _async_generator(function, start)
     if inspect.isgeneratorfunction(function):
 
         def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
@@ -152,39 +143,45 @@ def _drive(step: Step, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, A
         step.end()
 
 
-async def _drive_async(step: Any, inner: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
-    items: list[Any] = []
-    value: Any = None
-    thrown: BaseException | None = None
-    context = getattr(step, "context", None)
-    try:
-        while True:
-            token = attach(context) if context is not None else None
-            try:
-                item = await (inner.asend(value) if thrown is None else inner.athrow(thrown))
-            except StopAsyncIteration:
-                step.result(_joined(items))
-                return
-            finally:
-                if token is not None:
-                    detach(token)
-            if len(items) < MAX_YIELDED:
-                items.append(item)
-            value, thrown = None, None
-            try:
-                value = yield item
-            except GeneratorExit:
-                step.result(_joined(items))
-                await inner.aclose()
-                step.end()
-                raise
-            except BaseException as error:
-                thrown = error
-    except BaseException as error:
-        step.end(error)
-        raise
-    finally:
-        step.end()
+def _async_generator(function: Callable[..., Any], start: Callable[..., Step | None]) -> Callable[..., Any]:
+    """The same for async generators, which have no `yield from`: the wrapper itself drives the inner one."""
+
+    async def async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        step: Step | NoStep = start(args, kwargs) or NoStep()
+        inner = function(*args, **kwargs)
+        items: list[Any] = []
+        value: Any = None
+        thrown: BaseException | None = None
+        try:
+            while True:
+                token = attach(step.context) if isinstance(step, Step) else None
+                try:
+                    item = await (inner.asend(value) if thrown is None else inner.athrow(thrown))
+                except StopAsyncIteration:
+                    step.result(_joined(items))
+                    return
+                finally:
+                    if token is not None:
+                        detach(token)
+                if len(items) < MAX_YIELDED:
+                    items.append(item)
+                value, thrown = None, None
+                try:
+                    value = yield item
+                except GeneratorExit:
+                    step.result(_joined(items))
+                    await inner.aclose()
+                    step.end()
+                    raise
+                except BaseException as error:
+                    thrown = error
+        except BaseException as error:
+            step.end(error)
+            raise
+        finally:
+            step.end()
+
+    return async_generator
 
 
 def _joined(items: list[Any]) -> Any:

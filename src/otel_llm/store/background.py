@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.values.errors import StoreError
-from otel_llm.values.guard import guard
+from otel_llm.values.guard import faults, guard
 
 if TYPE_CHECKING:
     from otel_llm.store.spool import Spool
@@ -33,7 +33,7 @@ _forking: list[bool] = []
 
 
 def run(spool: weakref.ref[Spool], interval_s: float = INTERVAL_S) -> None:
-    """The body of the indexing thread. Ends with the spool, or when the store cannot be written at all."""
+    """The body of the indexing thread. It ends with the spool; a store that cannot be opened is tried again."""
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # Linux: of this thread alone
     store: SqliteStore | None = None
@@ -53,7 +53,8 @@ def run(spool: weakref.ref[Spool], interval_s: float = INTERVAL_S) -> None:
                         store = SqliteStore(directory)
                 while _work(store):
                     pass
-            except (StoreError, sqlite3.Error, OSError):
+            except (StoreError, sqlite3.Error, OSError) as error:
+                faults.note("index the spool in the background", error)
                 if store is not None:
                     store.close()
                 store = None

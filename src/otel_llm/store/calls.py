@@ -98,10 +98,8 @@ def read_frames(
             asked = adapter.request(value) if isinstance(value, dict) else Request()
         answered: Response | None = None
         if response is not None:
-            end = frames.end
-            answered, _ = read_response(
-                adapter, response, end["content_type"] if end is not None else "", status=end["status"] if end is not None else None,
-                choices=asked.choice_count or 1)
+            kind, status = (frames.end["content_type"], frames.end["status"]) if frames.end is not None else ("", None)
+            answered, _ = read_response(adapter, response, kind, status=status, choices=asked.choice_count or 1)
         call = Call(adapter.operation, provider, adapter.name, asked, answered)
         if found is not None:
             found.call = call

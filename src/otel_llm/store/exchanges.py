@@ -36,12 +36,15 @@ class ExchangeReader:
         self._execute, self._packs, self._bodies = execute, packs, bodies
 
     def exchange(self, span_id: str) -> Exchange:
-        """The exact bytes of a call, also of one that runs or was cut. Raises `NotFound` for a step that is no call."""
+        """The exact bytes of a call, also of one that runs or was cut; of another step its arguments and its result.
+
+        Raises `NotFound` for a step that is no call and of which nothing was recorded but the span.
+        """
         found = self._find(span_id, "call")
         step, kind, trace_id = found[:3]
-        if kind != "call":
-            raise NotFound("call", span_id)
         wire, response = self.wire(step, trace_id, bytes.fromhex(span_id))
+        if wire is None and kind != "call":
+            raise NotFound("call", span_id)
         if wire is None:
             return Exchange(
                 trace_id=trace_id.hex(), span_id=span_id, api=found[13] or "generic", method="", url="", request_type="",
@@ -76,12 +79,14 @@ class ExchangeReader:
         """The span; of a call whose span has not come, what its frames say."""
         found = self._find(span_id, "span")
         (step, _, trace_id, parent, name, kind, start_ns, end_ns, resource, scope, pack, at, length, _, _) = found
-        head = [0, 0, trace_id.hex(), span_id, None if parent is None else parent.hex(), name, KINDS[kind or 0], start_ns, end_ns]
+        parent_id = None if parent is None else parent.hex()
         if pack is not None:
-            return read_span(from_tail(self._packs.get(Item(pack, at, length)), head), self._resource(resource), self._scope(scope))
+            head = [0, 0, trace_id.hex(), span_id, parent_id, name, KINDS[kind or 0], start_ns, end_ns]
+            whole = from_tail(self._packs.get(Item(pack, at, length)), head)
+            return read_span(whole, self._resource(resource), self._scope(scope))
         wire, _ = self.wire(step, trace_id, bytes.fromhex(span_id))
         return SpanData(
-            trace_id=trace_id.hex(), span_id=span_id, parent_span_id=head[4], name=name, kind="client", start_ns=start_ns,
+            trace_id=trace_id.hex(), span_id=span_id, parent_span_id=parent_id, name=name, kind="client", start_ns=start_ns,
             end_ns=end_ns or start_ns, attributes={} if wire is None else unpack(wire.start["attributes"]))
 
     def attributes(self, pack: int, at: int, length: int) -> dict[str, Any]:
@@ -102,7 +107,8 @@ class ExchangeReader:
     def _pending(self, trace_id: bytes, span_id: bytes) -> tuple[Wire | None, bytes | None]:
         frames = Frames()
         for kind, number, header, body in self._execute(
-            "SELECT kind, number, header, body FROM pending WHERE span_id = ? AND trace_id = ? ORDER BY number", (span_id, trace_id)
+            "SELECT kind, number, header, body FROM pending WHERE span_id = ? AND trace_id = ? ORDER BY number",
+            (span_id, trace_id),
         ):
             if kind == CALL_START:
                 frames.start, frames.start_body = json.loads(header), body

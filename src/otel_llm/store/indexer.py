@@ -26,7 +26,7 @@ from otel_llm.store.intake import Batch, Segment
 from otel_llm.store.packs import PackWriter
 from otel_llm.store.rollup import roll_up
 from otel_llm.store.seen import Seen
-from otel_llm.store.segments import YOUNG, has_writer, process_of, segments
+from otel_llm.store.segments import GAP, YOUNG, has_writer, process_of, segments
 from otel_llm.store.sessions import Sessions
 from otel_llm.store.steps import Pricer, StepWriter
 from otel_llm.values.guard import faults
@@ -34,10 +34,11 @@ from otel_llm.values.guard import faults
 log = logging.getLogger("otel_llm")
 
 BATCH_BYTES = 8_000_000
+MAX_OPEN = 100
+"""Segments that are open at a time."""
 DONE_KEPT_NS = 24 * 3600 * 10**9
 YOUNG_KEPT_S = 3600
 MAX_KNOWN_MESSAGES = 200_000
-GAP = "missing record"
 
 
 class Indexer:
@@ -54,33 +55,45 @@ class Indexer:
         self._is_swept = self._is_careful = False
 
     def catch_up(self, *, batch_bytes: int = BATCH_BYTES) -> None:
-        """Take in everything that the spool holds now."""
+        """Take in what the spool holds now; not what a busy program adds meanwhile, or this might never end."""
         if not self._is_swept:
             self._is_swept = True
             self._sweep()
-        while self.index_batch(batch_bytes):
-            pass
+        listed = segments(self.spool)
+        for _ in range(sum(size for _, size in listed) // batch_bytes + len(listed) // MAX_OPEN + 2):
+            if not self.index_batch(batch_bytes):
+                return
 
     def index_batch(self, batch_bytes: int = BATCH_BYTES) -> bool:
         """One transaction's worth of frames. True when there is more."""
         listed = segments(self.spool)
         if not listed and not self._has_running():
             return False
-        done = {name: (offset, ended) for name, offset, ended in
-                self.connection.execute("SELECT name, offset, done_ns FROM segment")}
+        read = dict(self.connection.execute("SELECT name, offset FROM segment").fetchall())
         opened: list[Segment] = []
+        alive: set[str] = set()
+        is_more = False
         try:
-            for name, size in listed:
-                if size > done.get(name, (0, None))[0] or True:
-                    segment = Segment.open(self.spool / name)
-                    if segment is not None:
-                        opened.append(segment)
-            if not self._has_work(opened, done):
+            for name, _ in listed:
+                segment = Segment.open(self.spool / name)
+                if segment is None:
+                    continue
+                if segment.is_live:
+                    alive.add(process_of(name)[0])
+                if segment.is_live and segment.size <= read.get(name, 0):
+                    segment.close()
+                elif len(opened) == MAX_OPEN:
+                    is_more = True
+                    segment.close()
+                else:
+                    opened.append(segment)
+            if not opened and not (self._has_running() and self._dead_processes(alive)):
                 return False
-            finished, is_more = self._in_transaction(opened, batch_bytes)
+            finished, is_left = self._in_transaction(opened, batch_bytes, None if is_more else alive)
             for segment in finished:
-                segment.path.unlink(missing_ok=True)
-            return is_more
+                with contextlib.suppress(OSError):  # it is read, and whoever may remove it does so next time
+                    segment.path.unlink()
+            return is_more or is_left
         finally:
             for segment in opened:
                 segment.close()
@@ -96,28 +109,22 @@ class Indexer:
 
     # -- one batch ---------------------------------------------------------------------------------------------------
 
-    def _has_work(self, opened: list[Segment], done: dict[str, tuple[int, int | None]]) -> bool:
-        for segment in opened:
-            offset, _ = done.get(segment.path.name, (0, None))
-            if segment.size > offset or not segment.is_live:
-                return True
-        return self._has_running() and bool(self._dead_processes(opened))
-
     def _has_running(self) -> bool:
         return self.connection.execute("SELECT 1 FROM step WHERE state = 'running' LIMIT 1").fetchone() is not None
 
-    def _dead_processes(self, opened: list[Segment]) -> list[int]:
-        """Processes with running calls of which no living segment is left."""
-        alive = {process_of(s.path.name)[0] for s in opened if s.is_live}
+    def _dead_processes(self, alive: set[str]) -> list[int]:
+        """Processes with running calls that write no segment any more."""
         return [number for number, name in self.connection.execute(
             "SELECT process, name FROM process WHERE process IN (SELECT process FROM step WHERE state = 'running')")
             if name not in alive]
 
-    def _in_transaction(self, opened: list[Segment], batch_bytes: int) -> tuple[list[Segment], bool]:
+    def _in_transaction(
+        self, opened: list[Segment], batch_bytes: int, alive: set[str] | None
+    ) -> tuple[list[Segment], bool]:
         """Index one batch; a batch in which a step fails is done again with care, so that the step costs only itself."""
         try:
             with self._transaction():
-                return self._index(opened, batch_bytes)
+                return self._index(opened, batch_bytes, alive)
         except sqlite3.OperationalError:
             raise
         except Exception:
@@ -126,7 +133,7 @@ class Indexer:
         self._is_careful = True
         try:
             with self._transaction():
-                return self._index(opened, batch_bytes)
+                return self._index(opened, batch_bytes, alive)
         finally:
             self._is_careful = False
 
@@ -145,8 +152,11 @@ class Indexer:
             self.connection.execute("ROLLBACK")
             raise
 
-    def _index(self, opened: list[Segment], batch_bytes: int) -> tuple[list[Segment], bool]:
-        """Read a batch and write it; the segments that can go after the commit, and whether more is left."""
+    def _index(self, opened: list[Segment], batch_bytes: int, alive: set[str] | None) -> tuple[list[Segment], bool]:
+        """Read a batch and write it; the segments that can go after the commit, and whether more is left.
+
+        `alive` are the processes that write; None when they are not known because more segments wait to be opened.
+        """
         batch, is_more, finished = Batch(), False, []
         numbers: dict[str, int] = {}
         behind: set[int] = set()
@@ -175,7 +185,7 @@ class Indexer:
                 behind.add(process)
             if not segment.is_live and not rest:
                 finished.append(segment)
-        self._write(batch, opened, is_more)
+        self._write(batch, None if is_more else alive)
         now = time.time_ns()
         for segment in finished:
             self.connection.execute("UPDATE segment SET done_ns = coalesce(done_ns, ?) WHERE segment = ?",
@@ -192,7 +202,7 @@ class Indexer:
         assert cursor.lastrowid is not None
         return cursor.lastrowid, number
 
-    def _write(self, batch: Batch, opened: list[Segment], is_more: bool) -> None:
+    def _write(self, batch: Batch, alive: set[str] | None) -> None:
         execute = self.connection.execute
         for segment, number, is_resource, content in batch.origins:
             self._origin(segment, number, is_resource, content)
@@ -205,8 +215,8 @@ class Indexer:
             else:
                 writer.write(batch.spans.values())
             packs.finish()
-        if not is_more:
-            for process in self._dead_processes(opened):
+        if alive is not None:
+            for process in self._dead_processes(alive):
                 rows = execute("SELECT session FROM step WHERE state = 'running' AND process = ?", (process,)).fetchall()
                 sessions.touched.update(session for (session,) in rows)
                 execute("UPDATE step SET state = 'incomplete' WHERE state = 'running' AND process = ?", (process,))
@@ -243,8 +253,8 @@ class Indexer:
         execute = self.connection.execute
         if execute("DELETE FROM segment WHERE done_ns < ?", (now - DONE_KEPT_NS,)).rowcount <= 0:
             return
-        gone = ("process NOT IN (SELECT process FROM segment) AND NOT EXISTS (SELECT 1 FROM step s WHERE s.process = process.process"
-                " AND s.state = 'running')")
+        gone = ("process NOT IN (SELECT process FROM segment)"
+                " AND process NOT IN (SELECT process FROM step WHERE state = 'running')")
         missing = execute(f"SELECT sum(max(0, top + 1 - frames - explained)) FROM process WHERE {gone}").fetchone()[0]  # noqa: S608
         if missing:
             execute("INSERT INTO loss VALUES (?, ?, ?) ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count",

@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from otel_llm.store.exchanges import ExchangeReader
+from otel_llm.store.segments import GAP
 from otel_llm.values.errors import StoreDamaged
 from otel_llm.values.session import Loss, ReplayRecord
 
 Execute = Callable[..., sqlite3.Cursor]
-
-GAP = "missing record"
-"""A number that a process gave to a record which never came and which no declared loss explains."""
 
 _GAPS = "SELECT sum(max(0, top + 1 - frames - explained)), max(last_ns) FROM process WHERE top + 1 - frames - explained > 0"
 
 
 def losses(execute: Execute) -> list[Loss]:
     """The ledger, the greatest loss first."""
-    found = {reason: Loss(reason, count, last_ns) for reason, count, last_ns in execute("SELECT reason, count, last_ns FROM loss")}
+    found = {row[0]: Loss(*row) for row in execute("SELECT reason, count, last_ns FROM loss")}
     missing, last_ns = execute(_GAPS).fetchone()
     if missing:
         before = found.get(GAP)

@@ -28,6 +28,9 @@ except ImportError:  # the extra `zstd` is not installed
     zstandard = None  # type: ignore[assignment]
 
 
+_BROKEN: tuple[type[Exception], ...] = (zlib.error,) if zstandard is None else (zlib.error, zstandard.ZstdError)
+
+
 class Item(NamedTuple):
     """Where a piece of content lies."""
 
@@ -58,7 +61,7 @@ def decompress(data: bytes, name: str, raw_bytes: int) -> bytes:
             raw = zstandard.ZstdDecompressor().decompress(data, max_output_size=raw_bytes)
         else:
             raise StoreDamaged(f"A pack says that its codec is {name!r}, which no release has written.")
-    except (zlib.error, *((zstandard.ZstdError,) if zstandard is not None else ())) as error:
+    except _BROKEN as error:
         raise StoreDamaged(f"A pack cannot be unpacked: {error}. The store is damaged.") from error
     if len(raw) != raw_bytes:
         raise StoreDamaged(f"A pack holds {len(raw)} bytes instead of {raw_bytes}. The store is damaged.")

@@ -14,7 +14,8 @@ STEP_COLUMNS = (
     "step", "span_id", "trace", "parent_span_id", "session", "kind", "name", "operation", "state", "start_ns", "end_ns",
     "provider", "model", "response_model", "is_stream", "first_chunk_ns", *USAGE_COLUMNS, "more_usage", "cost", "cost_input",
     "cost_output", "attempts", "error_type", "error_message", "finish_reason", "user_id", "prompt_name", "prompt_version", "tags",
-    "api", "exactness", "request_preview", "response_preview", "is_turn", "known_messages", "names_session", "process", "resource", "scope",
+    "api", "exactness", "request_preview", "response_preview", "is_turn", "known_messages", "names_session", "process",
+    "resource", "scope",
     "span_kind", "span_pack", "span_at", "span_length",
 )
 INSERT_STEP = f"INSERT OR REPLACE INTO step ({', '.join(STEP_COLUMNS)}) VALUES ({', '.join('?' * len(STEP_COLUMNS))})"  # noqa: S608

@@ -63,8 +63,8 @@ CREATE TABLE step (step INTEGER PRIMARY KEY, span_id BLOB NOT NULL, trace INTEGE
   reasoning_output_tokens INTEGER, more_usage TEXT, cost INTEGER, cost_input INTEGER, cost_output INTEGER, attempts INTEGER,
   error_type TEXT, error_message TEXT, finish_reason TEXT, user_id TEXT, prompt_name TEXT, prompt_version TEXT, tags TEXT,
   api TEXT, exactness TEXT, request_preview TEXT, response_preview TEXT,
-  is_turn INTEGER, known_messages INTEGER, names_session INTEGER, process INTEGER, resource INTEGER, scope INTEGER, span_kind INTEGER,
-  span_pack INTEGER, span_at INTEGER, span_length INTEGER);
+  is_turn INTEGER, known_messages INTEGER, names_session INTEGER, process INTEGER,
+  resource INTEGER, scope INTEGER, span_kind INTEGER, span_pack INTEGER, span_at INTEGER, span_length INTEGER);
 CREATE INDEX step_span ON step (span_id);
 CREATE INDEX step_session ON step (session, start_ns);
 CREATE INDEX step_trace ON step (trace);
@@ -76,7 +76,8 @@ CREATE TABLE call (step INTEGER PRIMARY KEY, wire_pack INTEGER NOT NULL, wire_at
 CREATE TABLE message (message INTEGER PRIMARY KEY, class INTEGER NOT NULL, hash BLOB NOT NULL, pack INTEGER NOT NULL,
   offset INTEGER NOT NULL, length INTEGER NOT NULL);
 CREATE INDEX message_hash ON message (hash, class);
-CREATE TABLE pack (pack INTEGER PRIMARY KEY, kind TEXT NOT NULL, codec TEXT NOT NULL, raw_bytes INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE pack (pack INTEGER PRIMARY KEY, kind TEXT NOT NULL, codec TEXT NOT NULL, raw_bytes INTEGER NOT NULL,
+  data BLOB NOT NULL);
 CREATE INDEX pack_kind ON pack (kind, pack);
 CREATE TABLE pending (trace_id BLOB NOT NULL, span_id BLOB NOT NULL, kind INTEGER NOT NULL, number INTEGER NOT NULL,
   process INTEGER NOT NULL, header BLOB NOT NULL, body BLOB NOT NULL,
@@ -137,8 +138,11 @@ def connect_readonly(directory: Path) -> sqlite3.Connection:
         raise StoreUnwritable(f"There is no store in {directory}, and none can be made there.")
     last: sqlite3.Error | None = None
     for mode in ("mode=ro", "mode=ro&immutable=1"):
-        connection = sqlite3.connect(f"file:{_quoted(path)}?{mode}", uri=True, timeout=5, isolation_level=None,
-                                     check_same_thread=False)
+        try:
+            connection = sqlite3.connect(f"file:{_quoted(path)}?{mode}", uri=True, timeout=5, isolation_level=None,
+                                         check_same_thread=False)
+        except sqlite3.Error as error:
+            raise explained(error, path) from error
         try:
             check(connection, path)
             if version(connection) < len(MIGRATIONS):

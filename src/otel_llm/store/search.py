@@ -107,8 +107,8 @@ def _rows(connection: sqlite3.Connection, steps: Sequence[int], where: Filter) -
     for at in range(0, len(steps), PAGE):
         some = steps[at : at + PAGE]
         order = connection.execute(
-            "SELECT s.step FROM step s JOIN session n USING (session) WHERE s.step IN"
-            f" ({','.join(map(str, some))}) AND {conditions.text} ORDER BY s.start_ns DESC",  # noqa: S608
+            f"SELECT s.step FROM step s JOIN session n USING (session) WHERE s.step IN ({','.join(map(str, some))})"  # noqa: S608
+            f" AND {conditions.text} ORDER BY s.start_ns DESC",
             conditions.values).fetchall()
         for (step,) in order:
             yield connection.execute(f"{SELECT_STEP} WHERE s.step = ?", (step,)).fetchone()

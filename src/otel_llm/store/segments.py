@@ -26,6 +26,9 @@ REASONS = {
     errno.EPERM: "no permission",
 }
 SPOOL_FULL, DISK_ERROR, DISK_SLOW = "spool full", "disk error", "disk slow"
+GAP = "missing record"
+"""A number that a process gave to a record which never came and which no declared loss explains."""
+
 TAPE_REASONS = frozenset({*REASONS.values(), SPOOL_FULL, DISK_ERROR, DISK_SLOW})
 """Reasons under which numbered frames are lost; a gap in the numbers that they explain is not counted again."""
 

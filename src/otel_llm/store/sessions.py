@@ -27,6 +27,8 @@ from otel_llm.store.seen import Seen
 from otel_llm.values.canonical import canonical_json, keyed_hash
 
 NEVER = 1 << 62
+_KNOWN = ("SELECT h.step, s.session, s.process, h.is_failed, h.is_extended, h.chain"
+          " FROM history h JOIN step s USING (step)")
 MAX_BOUNDARIES = 100
 """How many of the last messages of a history are looked up."""
 
@@ -185,9 +187,7 @@ class Sessions:
 
     def _known(self, chains: Sequence[bytes]) -> list[tuple[int, int, int, bool, bool, bytes]]:
         marks = ",".join("?" * len(chains))
-        return self.connection.execute(
-            "SELECT h.step, s.session, s.process, h.is_failed, h.is_extended, h.chain FROM history h JOIN step s USING (step)"
-            f" WHERE h.chain IN ({marks})", tuple(chains)).fetchall()  # noqa: S608
+        return self.connection.execute(f"{_KNOWN} WHERE h.chain IN ({marks})", tuple(chains)).fetchall()
 
     def remember(self, step: int, conversation: Conversation, match: Match | None, process: int) -> None:
         """Leave the hashes by which later calls find this one."""

@@ -129,10 +129,13 @@ class Spool:
 
     def lost(self, reason: str, count: int = 1) -> None:
         """Count what was not kept, and write that down at once when it can be written."""
-        with guard("count a loss"), self._lock:
-            self._lost[reason] += count
-            self._undeclared[reason] += count
-            self._declare()
+        with guard("count a loss"):
+            self._waiting.lose(reason, count)
+            if not self._stalled and self._lock.acquire(timeout=PATIENCE_S):
+                try:
+                    self._declare()
+                finally:
+                    self._lock.release()
 
     # -- care --------------------------------------------------------------------------------------------------------
 

@@ -181,7 +181,9 @@ class SqliteStore:
     def _explained(self) -> _Explained:
         return _Explained(self.directory / schema.FILE)
 
-    def _price(self, provider: str | None, model: str | None, usage: Usage, at_ns: int, *, service_tier: str | None) -> Cost | None:
+    def _price(
+        self, provider: str | None, model: str | None, usage: Usage, at_ns: int, *, service_tier: str | None
+    ) -> Cost | None:
         """The price table is dear to import, so it is only when a call comes without its cost."""
         if self._prices is None:
             from otel_llm.pricing import PriceTable
@@ -192,7 +194,7 @@ class SqliteStore:
 
 
 class _Explained:
-    """Turns SQLite's errors into ours."""
+    """Turns errors of SQLite and of the file system into ours."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -205,6 +207,8 @@ class _Explained:
     ) -> None:
         if isinstance(error, sqlite3.Error):
             raise schema.explained(error, self._path) from error
+        if isinstance(error, OSError):
+            raise StoreUnwritable(f"The store {self._path.parent} cannot be brought up to date: {error}.") from error
 
 
 def _parents_first(found: list[Step]) -> list[Step]:

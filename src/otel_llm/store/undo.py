@@ -49,7 +49,8 @@ def split(connection: sqlite3.Connection, span_id: str) -> str:
         connection.execute(f"UPDATE step SET session = ?1 WHERE session = ?2 AND {moved}", (goal, session, trace))  # noqa: S608
         connection.execute(
             "UPDATE session SET title = coalesce((SELECT request_preview FROM step WHERE session = ?1 AND kind = 'call'"
-            " AND request_preview IS NOT NULL ORDER BY start_ns LIMIT 1), ''), title_ns = ?2 WHERE session = ?1", (goal, start_ns))
+            " AND request_preview IS NOT NULL ORDER BY start_ns LIMIT 1), ''), title_ns = ?2 WHERE session = ?1",
+            (goal, start_ns))
         roll_up(connection, [goal, session])
         connection.execute("COMMIT")
         return name

@@ -77,6 +77,11 @@ class WaitingFrames:
             self._frames.appendleft(frame)
             self.bytes += frame.cost
 
+    def lose(self, reason: str, count: int) -> None:
+        """Count what was not even put here."""
+        with self._lock:
+            self._losses[reason] += count
+
     def take_losses(self) -> Counter[str]:
         """What had to go since this was last asked."""
         if not self._losses:

@@ -1,7 +1,8 @@
 """Our faults stay ours: the one fence between capture code and the program that it watches.
 
-Whatever capture does while a user's call is under way runs inside `guard("what")`. An exception of ours is logged once per
-cause and swallowed. `KeyboardInterrupt`, `SystemExit`, `GeneratorExit` and `CancelledError` are not ours and pass.
+Whatever capture does while a user's call is under way runs inside `guard("what")`, or, where every call passes and a context
+manager is felt, inside `try` with `except Exception as error: swallow("what", error)`. An exception of ours is logged once per
+cause and kept from the caller. `KeyboardInterrupt`, `SystemExit`, `GeneratorExit` and `CancelledError` are not ours and pass.
 
 In our own tests a swallowed fault would be a fault that nobody sees, so there `guard.strict = True` makes it raise.
 """
@@ -37,6 +38,13 @@ class _Faults:
 
 
 faults = _Faults()
+
+
+def swallow(what: str, error: Exception) -> None:
+    """What `guard` does with a fault, for an `except` clause."""
+    if faults.strict:
+        raise error
+    faults.note(what, error)
 
 
 class guard:

@@ -33,7 +33,7 @@ class Store(Protocol):
         """
 
     def exchange(self, span_id: str) -> Exchange:
-        """The exact bytes of a call."""
+        """The exact bytes of a call; of a marked step its arguments and its result as JSON."""
 
     def span(self, span_id: str) -> SpanData:
         """The span as the SDK ended it, every attribute as it was."""
