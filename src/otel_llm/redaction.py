@@ -1,9 +1,9 @@
 """Secrets out of bodies before anything is written.
 
 Prompts and tool results carry keys more often than anyone likes, and looking for them costs every call. Each known kind of
-key has a letter that is rare in JSON (`-` in `sk-`, `_` in `ghp_`, `A` in `AKIA`, …). The scan looks for that one letter,
-which the regular expression engine does at the speed of a `memchr`, and only there looks around whether a key begins. A
-body without keys is read six times and never copied.
+key has a letter that is rare in JSON (`-` in `sk-`, `_` in `ghp_`, `A` in `AKIA`, …). The scan looks for that one letter and
+only there looks around whether a key begins. A body without keys is read a few times and never copied. Inline media hold
+every letter and no key, so the scan passes over them.
 
 Words that merely hold the letters ("task-", "risk-free") and base64 stay: a key begins at a word boundary, is long, and
 holds a digit. A marker such as `[redacted:openai_key]` needs no escaping, so JSON stays JSON. The count goes on the tape,
@@ -16,11 +16,16 @@ import re
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from otel_llm.values.media import without_media
+
 _DIGIT = r"(?=[A-Za-z0-9_-]*[0-9])"
+SMALL = 2_000
+"""From here on it pays to ask first whether an anchor is there at all, at the speed of a `memchr`."""
+_BEARER = r" *(?=[A-Za-z0-9._~+/-]*[0-9])[A-Za-z0-9._~+/-]{16,}=*"
 
 
 class _Rule(NamedTuple):
-    """A kind of secret: `head` (of fixed width) and the rare letter `anchor` begin it, `tail` follows."""
+    """A kind of secret: `head` (of fixed width) and the rare letter (or word) `anchor` begin it, `tail` follows."""
 
     marker: str
     head: str
@@ -46,8 +51,8 @@ _RULES = (
     _Rule("[redacted:aws_key]", "", "A", r"[KS]IA[0-9A-Z]{16}(?![A-Za-z0-9+=])"),
     _Rule("[redacted:google_key]", "", "A", r"Iza[0-9A-Za-z_-]{35}(?![A-Za-z0-9+/=_-])"),
     _Rule("[redacted:jwt]", "ey", "J", r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
-    _Rule("Bearer [redacted:bearer_token]", "", "B", r"earer +(?=[A-Za-z0-9._~+/-]*[0-9])[A-Za-z0-9._~+/-]{16,}=*"),
-    _Rule("bearer [redacted:bearer_token]", "", "b", r"earer +(?=[A-Za-z0-9._~+/-]*[0-9])[A-Za-z0-9._~+/-]{16,}=*"),
+    _Rule("Bearer [redacted:bearer_token]", "B", "earer ", _BEARER),
+    _Rule("bearer [redacted:bearer_token]", "b", "earer ", _BEARER),
 )
 
 
@@ -63,13 +68,23 @@ def _seen_from_anchor(rule: _Rule) -> str:
     return back + rule.tail
 
 
-def _scans() -> tuple[tuple[re.Pattern[bytes], tuple[tuple[bytes, bytes], ...]], ...]:
-    """One scan an anchor, with the replacements that follow a hit; those are compiled when the first hit asks for them."""
+class _Scan(NamedTuple):
+    """What is looked for around one anchor."""
+
+    anchor: bytes
+    around: re.Pattern[bytes]
+    replacements: tuple[tuple[bytes, bytes], ...]
+    """Patterns and markers, applied in turn after a hit; they are compiled when the first hit asks for them."""
+
+
+def _scans() -> tuple[_Scan, ...]:
+    """One scan an anchor."""
     families: dict[str, list[_Rule]] = {}
     for rule in _RULES:
         families.setdefault(rule.anchor, []).append(rule)
     return tuple(
-        (
+        _Scan(
+            anchor.encode(),
             re.compile((re.escape(anchor) + "(?:" + "|".join(map(_seen_from_anchor, rules)) + ")").encode()),
             tuple(
                 (((_begins("") if r.at_boundary else "") + r.head + r.anchor + r.tail).encode(), r.marker.encode())
@@ -96,8 +111,12 @@ class Redactor:
         if not self.enabled:
             return body, 0
         replaced = 0
-        for scan, replacements in _SCANS:
-            if scan.search(body) is not None:
+        words, scans = body, _SCANS
+        if len(body) > SMALL:
+            words = without_media(body)
+            scans = tuple(scan for scan in _SCANS if scan.anchor in words)
+        for _, around, replacements in scans:
+            if around.search(words) is not None:
                 for pattern, marker in replacements:
                     body, count = re.subn(pattern, marker, body)
                     replaced += count
@@ -115,7 +134,7 @@ class Redactor:
         pieces = [found.span(1) for found in _PIECE.finditer(body)]
         text = b"".join([body[start:end] for start, end in pieces])
         secrets = sorted(
-            (*found.span(), marker) for scan, replacements in _SCANS if scan.search(text) is not None
+            (*found.span(), marker) for _, around, replacements in _SCANS if around.search(text) is not None
             for pattern, marker in replacements for found in re.finditer(pattern, text))
         if not secrets:
             return body, replaced

@@ -9,6 +9,7 @@ from __future__ import annotations
 from otel_llm.adapters.sse import looks_like_sse, parse_events, parse_json
 from otel_llm.values.adapter import Adapter
 from otel_llm.values.call import Call, Request, Response
+from otel_llm.values.media import without_media
 
 
 def read_call(
@@ -35,7 +36,7 @@ def read_call(
 
 def read_request(adapter: Adapter, body: bytes | None, *, content: bool = True) -> Request:
     """What was asked; empty when the body says nothing."""
-    value = parse_json(body) if body else None
+    value = parse_json(body if content else without_media(body)) if body else None
     return adapter.request(value, content=content) if isinstance(value, dict) else Request()
 
 
@@ -54,13 +55,16 @@ def read_response(
     """
     if body is None and status is None:
         return None, False
-    response, is_complete = Response(), False
+    response: Response | None = None
+    is_complete = False
     if body and looks_like_sse(body, content_type):
         events, is_done = parse_events(body, None if content or choices > 1 else adapter.skips)
         response = adapter.response(adapter.assemble(events), content=content)
         is_complete = is_done or adapter.ended(events)
     elif body and isinstance(value := parse_json(body), dict):
         response, is_complete = adapter.response(value, content=content), True
+    if response is None:
+        response = Response()
     if status is not None and status >= 400 and response.error_type is None:
         response = _failed(response, status)
     return response, is_complete

@@ -9,7 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
+
+from otel_llm.values.call import Request
+
+MAX_KEPT = 256
 
 Fields = Mapping[str, tuple[str, Callable[[Any], Any]]]
 """By the key in the JSON: the field of ours, and how its value is read."""
@@ -53,6 +58,16 @@ def known(body: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
             field, read = fields[key]
             found[field] = read(value)
     return found
+
+
+@lru_cache(MAX_KEPT)
+def bare_request(found: tuple[tuple[str, Any], ...]) -> Request:
+    """A request without content, from the items of its fields.
+
+    A program asks in the same few ways again and again, so equal ones are one object: making it costs more than finding it,
+    and whoever has worked on it before sees that it is the same.
+    """
+    return Request(**dict(found))
 
 
 def integer(value: Any) -> int | None:

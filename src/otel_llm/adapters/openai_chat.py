@@ -13,7 +13,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import otel_llm.adapters.openai_parts as openai_parts
-from otel_llm.adapters.fields import Fields, compact, integer, is_true, items, known, number, obj, text, texts, words
+from otel_llm.adapters.fields import (
+    Fields,
+    bare_request,
+    compact,
+    integer,
+    is_true,
+    items,
+    known,
+    number,
+    obj,
+    text,
+    texts,
+    words,
+)
 from otel_llm.adapters.openai_chat_stream import assemble as assemble
 from otel_llm.adapters.openai_chat_stream import ended as ended
 from otel_llm.adapters.openai_chat_stream import skips as skips
@@ -68,9 +81,10 @@ def request(body: Json, *, content: bool = True) -> Request:
         found["reasoning_level"] = text(obj(body["reasoning"]).get("effort"))
     if "response_format" in body or "modalities" in body:
         found["output_type"] = _output_type(body)
-    if content:
-        found["messages"] = tuple(message(m) for m in items(body.get("messages")))
-        found["tools"] = openai_parts.tools(body.get("tools")) + openai_parts.functions(body.get("functions"))
+    if not content:
+        return bare_request(tuple(found.items()))
+    found["messages"] = tuple(message(m) for m in items(body.get("messages")))
+    found["tools"] = openai_parts.tools(body.get("tools")) + openai_parts.functions(body.get("functions"))
     return Request(**found)
 
 

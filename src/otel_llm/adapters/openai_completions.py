@@ -8,7 +8,7 @@ Source: https://platform.openai.com/docs/api-reference/completions
 from __future__ import annotations
 
 import otel_llm.adapters.openai_parts as openai_parts
-from otel_llm.adapters.fields import Fields, integer, is_true, items, known, number, text, texts, words
+from otel_llm.adapters.fields import Fields, bare_request, integer, is_true, items, known, number, text, texts, words
 from otel_llm.adapters.openai_chat_stream import assemble as assemble
 from otel_llm.adapters.openai_chat_stream import ended as ended
 from otel_llm.adapters.openai_chat_stream import skips as skips
@@ -41,7 +41,8 @@ _RESPONSE: Fields = {
 
 
 def request(body: Json, *, content: bool = True) -> Request:
-    return Request(messages=inputs(body.get("prompt")) if content else (), **known(body, _REQUEST))
+    found = known(body, _REQUEST)
+    return Request(messages=inputs(body.get("prompt")), **found) if content else bare_request(tuple(found.items()))
 
 
 def response(body: Json, *, content: bool = True) -> Response:

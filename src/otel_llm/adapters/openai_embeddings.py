@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import otel_llm.adapters.openai_parts as openai_parts
-from otel_llm.adapters.fields import Fields, compact, integer, items, known, text, texts
+from otel_llm.adapters.fields import Fields, bare_request, compact, integer, items, known, text, texts
 from otel_llm.values.adapter import Json
 from otel_llm.values.call import Message, Operation, Other, Request, Response, Text
 
@@ -28,7 +28,8 @@ _RESPONSE: Fields = {"id": ("id", text), "model": ("model", text), "usage": ("us
 
 def request(body: Json, *, content: bool = True) -> Request:
     """One message an input; inputs given as token numbers stay JSON."""
-    return Request(messages=inputs(body.get("input")) if content else (), **known(body, _REQUEST))
+    found = known(body, _REQUEST)
+    return Request(messages=inputs(body.get("input")), **found) if content else bare_request(tuple(found.items()))
 
 
 def inputs(value: Any) -> tuple[Message, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import otel_llm.adapters.openai_parts as openai_parts
-from otel_llm.adapters.fields import Fields, compact, integer, is_true, items, known, number, obj, text, words
+from otel_llm.adapters.fields import Fields, bare_request, compact, integer, is_true, items, known, number, obj, text, words
 from otel_llm.adapters.openai_responses_stream import assemble as assemble
 from otel_llm.adapters.openai_responses_stream import ended as ended
 from otel_llm.adapters.openai_responses_stream import skips as skips
@@ -49,10 +49,11 @@ _RESPONSE: Fields = {
 def request(body: Json, *, content: bool = True) -> Request:
     """Instructions are the system part; an input text is one user message."""
     found = known(body, _REQUEST)
-    if content:
-        found["messages"] = messages(body.get("input"))
-        found["system"] = _instructions(body.get("instructions"))
-        found["tools"] = openai_parts.tools(body.get("tools"))
+    if not content:
+        return bare_request(tuple(found.items()))
+    found["messages"] = messages(body.get("input"))
+    found["system"] = _instructions(body.get("instructions"))
+    found["tools"] = openai_parts.tools(body.get("tools"))
     return Request(**found)
 
 

@@ -24,7 +24,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _KEY = otel_context.create_key("otel-llm-surroundings")
-_SUPPRESS = (otel_context._SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation")
+_SUPPRESS = otel_context._SUPPRESS_INSTRUMENTATION_KEY
 _runtime: Any = otel_context._RUNTIME_CONTEXT
 MAX_ID = 200
 
@@ -69,7 +69,7 @@ def detach(token: Any) -> None:
 def is_suppressed(context: Context | None = None) -> bool:
     """True inside OpenTelemetry's `suppress_instrumentation()`."""
     current = otel_context.get_current() if context is None else context
-    return bool(current) and any(current.get(key) for key in _SUPPRESS)
+    return bool(current) and bool(current.get(_SUPPRESS) or current.get("suppress_instrumentation"))
 
 
 @contextmanager

@@ -25,8 +25,8 @@ from otel_llm.capture.coding import decoded
 from otel_llm.capture.context import Surroundings
 from otel_llm.capture.recorder import Recorder, Target
 from otel_llm.values import tape as frames
-from otel_llm.values.call import Call, Cost, Usage
-from otel_llm.values.guard import guard
+from otel_llm.values.call import Call, Cost, Request
+from otel_llm.values.guard import guard, swallow
 from otel_llm.values.spandata import dump_attributes
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ MAX_CONTENT = 64_000
 """Bytes of content in one attribute of a span; the store has all of it."""
 INFERENCE = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
 ON_SPANS = ("SPAN_ONLY", "SPAN_AND_EVENT")
-NO_USAGE = Usage()
 NO_CONTEXT = Context()
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _text = json.encoder.encode_basestring_ascii
@@ -180,13 +179,19 @@ class LiveCall:
             return
         self.recorder.live.pop(id(self), None)
         attributes: dict[str, Any] = {}
-        with guard("read a call"):
+        try:
             attributes = self._finish()
-        with guard("end the span of a call"):
+        except Exception as error:
+            swallow("read a call", error)
+        try:
             if not self._foreign:
                 self.span.end()
-        with guard("record the metrics of a call"):
+        except Exception as error:
+            swallow("end the span of a call", error)
+        try:
             self._measure(attributes)
+        except Exception as error:
+            swallow("record the metrics of a call", error)
         self.context = NO_CONTEXT  # it holds this call: the circle would wait for the garbage collector
 
     def _finish(self) -> dict[str, Any]:
@@ -200,14 +205,12 @@ class LiveCall:
         attributes: dict[str, Any] = {}
         call: Call | None = None
         complete = self._read and error is None
+        content = recorder.settings.content and recorder.settings.content_on_spans != "NO_CONTENT"
         if target.adapter is not None:
-            content = recorder.settings.content and recorder.settings.content_on_spans != "NO_CONTENT"
             call, ended = read_call(target.adapter, target.provider, self._request, self._body, self._response_type,
                                     status=self._status, content=content)
             complete = error is None and (ended if self._chunks else complete)
-            attributes = semconv.write_request(call.request)
-            if attributes.get(semconv.GEN_AI_REQUEST_MODEL) == target.model:
-                attributes.pop(semconv.GEN_AI_REQUEST_MODEL, None)
+            attributes = self._asked(call.request)
             if call.response is not None:
                 attributes.update(semconv.write_response(call.response))
                 self._price(call, attributes)
@@ -224,17 +227,28 @@ class LiveCall:
             if kind is not None:
                 self.span.set_status(Status(StatusCode.ERROR, message))
             self.span.set_attributes(attributes)
-            if call is not None and recorder.settings.content and recorder.settings.content_on_spans != "NO_CONTENT":
+            if content and call is not None:
                 self._write_content(call, attributes)
         if kind is not None and recorder.events is not None and error is not None:
             recorder.events.exception(self.context, kind, message)
         self._append_end(complete, kind, message)
         return attributes
 
+    def _asked(self, request: Request) -> dict[str, Any]:
+        """The attributes of the request that are not on the span from its start."""
+        target = self.target
+        known, attributes = target.asked
+        if known is not request:
+            attributes = semconv.write_request(request)
+            if request.model == target.model:
+                attributes.pop(semconv.GEN_AI_REQUEST_MODEL, None)
+            target.asked = (request, attributes)
+        return dict(attributes)
+
     def _price(self, call: Call, attributes: dict[str, Any]) -> None:
         """What the call cost, by the model that answered, else the one that was asked."""
         prices, response = self.recorder.prices, call.response
-        if prices is None or response is None or response.usage == NO_USAGE:
+        if prices is None or response is None:
             return
         price = prices.exact if self.recorder.exact_prices else prices.quick
         for model in (response.model, call.request.model):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from otel_llm import semconv
 from otel_llm.redaction import Redactor
 from otel_llm.values.adapter import Adapter
+from otel_llm.values.call import Request
 from otel_llm.values.settings import Settings
 from otel_llm.values.spandata import dump_attributes
 from otel_llm.values.tape import Tape
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from otel_llm.pricing import PriceTable
 
 MAX_MESSAGE = 500
+NOTHING_ASKED: tuple[Request, dict[str, Any]] = (Request(), {})
 
 
 class Open(Protocol):
@@ -80,7 +82,6 @@ class Recorder:
             header["redacted"] = header.get("redacted", 0) + count
         return clean
 
-
     def message_of(self, error: object) -> str | None:
         """The words of an error as they may be written: short, redacted, none where content is off."""
         if not self.settings.content or not error:
@@ -96,11 +97,12 @@ class Target:
     """What is known of a call before it is sent. Made once for each client, endpoint and model, and shared by its calls.
 
     `start` are the span's attributes at its start, `start_json` the same as the inside of a JSON object; `url` and
-    `content_type` are filled in by the first call that is sent.
+    `content_type` are filled in by the first call that is sent. `asked` is the last request (without content) and what it
+    adds to `start`: the next one is mostly the same.
     """
 
-    __slots__ = ("adapter", "api", "content_type", "endpoint", "links", "method", "model", "name", "name_json", "operation",
-                 "provider", "start", "start_json", "url")
+    __slots__ = ("adapter", "api", "asked", "content_type", "endpoint", "links", "method", "model", "name", "name_json",
+                 "operation", "provider", "start", "start_json", "url")
 
     def __init__(
         self,
@@ -130,5 +132,6 @@ class Target:
                 self.start[semconv.SERVER_ADDRESS] = address
                 if port is not None:
                     self.start[semconv.SERVER_PORT] = port
+        self.asked: tuple[Request, dict[str, Any]] = NOTHING_ASKED
         self.name_json = json.dumps(name)
         self.start_json = dump_attributes(self.start)[1:-1]

@@ -27,7 +27,7 @@ from otel_llm.capture.patching import Patches, when_imported
 from otel_llm.capture.providers import provider_of
 from otel_llm.capture.recorder import Recorder, Target
 from otel_llm.capture.tee import tee
-from otel_llm.values.guard import guard
+from otel_llm.values.guard import guard, swallow
 
 _CALL = otel_context.create_key("otel-llm-live-call")
 _ID = re.compile(r"^(?:[a-z]+[-_][A-Za-z0-9_-]{6,}|[0-9a-fA-F-]{16,}|\d+|.*:.*)$")
@@ -103,8 +103,10 @@ class StainlessTap:
             request = original(client, *args, **kwargs)
             call = _current()
             if call is not None:
-                with guard("record a request"):
+                try:
                     _sent(call, request)
+                except Exception as error:
+                    swallow("record a request", error)
             return request
 
         return _build_request
@@ -139,12 +141,14 @@ class StainlessTap:
     def _begin(self, client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> LiveCall | None:
         if not self._patches.active:
             return None
-        with guard("start recording a call"):
+        try:
             context = otel_context.get_current()
             if is_suppressed(context):
                 return None
             options = args[1] if len(args) > 1 else kwargs.get("options")
             return LiveCall(self._recorder, self._target(client, options), surroundings(context), context, _CALL)
+        except Exception as error:
+            swallow("start recording a call", error)
         return None
 
     def _target(self, client: Any, options: Any) -> Target:
@@ -199,7 +203,7 @@ def path_template(path: str) -> str:
 
 
 def _current() -> LiveCall | None:
-    call = otel_context.get_value(_CALL)
+    call = otel_context.get_current().get(_CALL)
     return call if isinstance(call, LiveCall) else None
 
 
@@ -223,7 +227,7 @@ def _answered(call: LiveCall | None, response: Any) -> None:
     """A response that the SDK is about to hand over: read already, or to be read by the caller."""
     if call is None or response is None or call.seen:
         return
-    with guard("record a response"):
+    try:
         call.seen = True
         headers = {name.lower(): value for name, value in response.headers.raw}
         call.answered(response.status_code, headers.get(b"content-type", b"").decode("latin-1"),
@@ -234,6 +238,8 @@ def _answered(call: LiveCall | None, response: Any) -> None:
             call.body(content)
         elif tee(response, call):
             call.streams = True
+    except Exception as error:
+        swallow("record a response", error)
 
 
 def _returned(call: LiveCall) -> None:

@@ -41,6 +41,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("search", "look", "otel_llm.cli.search:search", "Find calls and tools by the words in them."),
     Verb("tail", "look", "otel_llm.cli.tail:tail", "Watch calls as they happen, one line each."),
     Verb("replay", "replay", "otel_llm.cli.replay:replay", "Send recorded calls again; compare answers."),
+    Verb("collector", "move", "otel_llm.cli.collector:collector", "Write and check configurations of the OpenTelemetry Collector."),
     Verb("run", "run", "otel_llm.cli.run:run", "Run a program with recording switched on."),
     Verb("demo", "run", "otel_llm.cli.demo:demo", "See it all at work on a small support agent."),
     Verb("config", "run", "otel_llm.cli.config:config", "Show every setting and where it comes from."),
@@ -51,6 +52,11 @@ VERBS: tuple[Verb, ...] = (
 REPLAY_VERBS: tuple[Verb, ...] = (
     Verb("reissue", "replay", "otel_llm.cli.reissue:reissue", "Send a session or a call again, also changed."),
     Verb("diff", "replay", "otel_llm.cli.diff:diff", "Compare the answers of two calls."),
+)
+
+COLLECTOR_VERBS: tuple[Verb, ...] = (
+    Verb("config", "move", "otel_llm.cli.collector_config:config", "Print a configuration: Jaeger, OTLP backends, sampling."),
+    Verb("check", "move", "otel_llm.cli.collector_check:check", "Find usual mistakes in a configuration."),
 )
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -50,7 +50,7 @@ def multiply(units: list[Any], usage: Usage) -> Cost | None:
     """Count times price, each token once. None when a count that is priced is unknown, or when the counts contradict."""
     counts = _counts(usage)
     leaves: list[int] = []
-    sums = {"input": 0, "output": 0, "": 0}
+    taken = given = other = 0
     for field, pico, children, descendants, joins, direction in units:
         count = counts[field] if field is not None else None
         if count is None:
@@ -59,9 +59,15 @@ def multiply(units: list[Any], usage: Usage) -> Cost | None:
             if field is not None and field < 2 and pico:
                 return None
             count = 1 if direction == "" else 0
-        leaf = count - sum(leaves[child] for child in children)
-        if leaf < 0:
+        for child in children:
+            count -= leaves[child]
+        if count < 0:
             return None
-        leaves.append(leaf)
-        sums[direction] += leaf * pico
-    return Cost(sum(sums.values()), sums["input"], sums["output"])
+        leaves.append(count)
+        if direction == "input":
+            taken += count * pico
+        elif direction == "output":
+            given += count * pico
+        else:
+            other += count * pico
+    return Cost(taken + given + other, taken, given)

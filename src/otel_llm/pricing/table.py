@@ -37,7 +37,7 @@ class PriceTable:
         self, provider: str | None, model: str | None, usage: Usage, at_ns: int, *, service_tier: str | None = None
     ) -> Cost | None | Literal[_Later.UNKNOWN_YET]:
         """The cost if that takes no import: microseconds. None means that it is unknown and stays so."""
-        if provider is None or model is None or usage == _NO_USAGE:
+        if provider is None or model is None or (usage.input_tokens is None and usage == _NO_USAGE):
             return None
         if self._rows is None:
             self._rows = self._load()

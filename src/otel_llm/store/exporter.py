@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_llm.store.spanframe import sdk_span_header
-from otel_llm.values.guard import guard
+from otel_llm.values.guard import guard, swallow
 from otel_llm.values.tape import RESOURCE, SCOPE, SPAN, Tape
 
 UNWRITABLE = "span not writable"
@@ -60,16 +60,15 @@ class ReplayProcessor(SpanProcessor):
 
 def write_span(tape: Tape, span: Any) -> None:
     """Append one SDK span. What cannot be written at all is counted."""
-    written = False
-    with guard("write a span on the tape"):
+    try:
         header = sdk_span_header(
             span, tape.number_of(RESOURCE, span.resource), tape.number_of(SCOPE, span.instrumentation_scope)
         )
         tape.append(SPAN, header)
-        written = True
-    if not written:
+    except Exception as error:
         with guard("count a span that could not be written"):
             tape.lost(UNWRITABLE)
+        swallow("write a span on the tape", error)
 
 
 def _flush(tape: Tape) -> bool:

@@ -36,8 +36,11 @@ SEGMENT_VERSION = 1
 FRAME_VERSION = 1
 SEGMENT_HEAD = struct.Struct("<7sBQ")
 FRAME_HEAD = struct.Struct("<IBBQI")
-MARK = struct.Struct("<BBQ")
 HEADER_LENGTH = struct.Struct("<I")
+_HEADS = struct.Struct("<IBBQII")
+"""The head of a frame and the length of its header behind it."""
+_CHECKED = struct.Struct("<BBQI")
+"""What the checksum covers of that."""
 
 MAX_PAYLOAD = 0xF000_0000
 KNOWN_KINDS = range(1, 32)
@@ -66,12 +69,11 @@ def segment_head(begun_ns: int | None = None) -> bytes:
 
 def encode(kind: int, number: int, header: bytes, body: bytes = b"") -> bytes:
     """One frame as it stands in the file."""
-    size = HEADER_LENGTH.pack(len(header))
-    check = crc32(header, crc32(size, crc32(MARK.pack(kind, FRAME_VERSION, number))))
+    size = len(header)
+    check = crc32(header, crc32(_CHECKED.pack(kind, FRAME_VERSION, number, size)))
     if body:
         check = crc32(body, check)
-    head = FRAME_HEAD.pack(4 + len(header) + len(body), kind, FRAME_VERSION, number, check)
-    return b"".join((head, size, header, body))
+    return b"".join((_HEADS.pack(4 + size + len(body), kind, FRAME_VERSION, number, check, size), header, body))
 
 
 def is_segment(head: bytes) -> bool:

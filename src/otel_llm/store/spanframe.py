@@ -8,7 +8,8 @@ know, and the attributes go to the C encoder as they are unless one of them need
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from otel_llm.values.spandata import (
@@ -23,11 +24,29 @@ from otel_llm.values.spandata import (
     unpack_value,
 )
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _encoder() -> Callable[[Any], str]:
+    """Compact JSON of a value. `JSONEncoder.encode` makes a new C encoder for every value; this keeps one."""
+    encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+    make: Any = vars(json.encoder)["c_make_encoder"]
+    if make is None:
+        return encoder.encode
+    chunks = make(None, encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True)
+    return lambda value: "".join(chunks(value, 0))
+
+
+_encode = _encoder()
 _SCALARS = frozenset({str, bool, int, float, type(None)})
 _SEQUENCES = frozenset({tuple, list})
 _KINDS = ("internal", "server", "client", "producer", "consumer")
 """By the value of the SDK's `SpanKind`."""
+
+_PUBLIC = ("name", "context", "parent", "kind", "start_time", "end_time", "attributes", "events", "links", "status")
+_fields = attrgetter(*(f"_{name}" for name in _PUBLIC))
+"""What the SDK's span holds, in one call; each public property is a call of its own, and some make copies."""
+_public_fields = attrgetter(*_PUBLIC)
+"""The same of what only looks like an SDK span."""
 
 HAS_IS_REMOTE, IS_REMOTE = 0x100, 0x200
 """https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto (SpanFlags)"""
@@ -35,22 +54,23 @@ HAS_IS_REMOTE, IS_REMOTE = 0x100, 0x200
 
 def sdk_span_header(span: Any, resource: int, scope: int) -> bytes:
     """The header of the `SPAN` frame for a span that the SDK ended."""
-    context, parent, status = span.context, span.parent, span.status
-    attributes = plain(_raw(span, "_attributes", "attributes"))
-    events, links = span.events, span.links
-    bounded = span._attributes if hasattr(span, "_attributes") else None
-    header = [
+    try:
+        name, context, parent, kind, start, end, attributes, events, links, status = _fields(span)
+        dropped = [getattr(attributes, "dropped", 0), getattr(events, "dropped", 0), getattr(links, "dropped", 0)]
+    except AttributeError:
+        name, context, parent, kind, start, end, attributes, events, links, status = _public_fields(span)
+        dropped = [getattr(span, "dropped_attributes", 0), getattr(span, "dropped_events", 0), getattr(span, "dropped_links", 0)]
+    state = context.trace_state
+    return encode([
         resource, scope, "%032x" % context.trace_id, "%016x" % context.span_id,
-        None if parent is None else "%016x" % parent.span_id,
-        span.name, _KINDS[span.kind.value], span.start_time or 0, span.end_time or 0, attributes,
+        None if parent is None else "%016x" % parent.span_id, name, _KINDS[kind.value], start or 0, end or 0,
+        plain(attributes),
         [[e.name, e.timestamp, plain(e.attributes), getattr(e, "dropped_attributes", 0)] for e in events] if events else [],
         [_sdk_link(link) for link in links] if links else [],
-        STATUS_CODES[status.status_code.value], status.description or "",
-        context.trace_state.to_header() if context.trace_state else "",
-        int(context.trace_flags) | HAS_IS_REMOTE | (IS_REMOTE if parent is not None and parent.is_remote else 0),
-        [getattr(bounded, "dropped", 0), getattr(span, "dropped_events", 0), getattr(span, "dropped_links", 0)],
-    ]
-    return encode(header)
+        STATUS_CODES[status.status_code.value], status.description or "", state.to_header() if state else "",
+        context.trace_flags | HAS_IS_REMOTE | (IS_REMOTE if parent is not None and parent.is_remote else 0),
+        dropped,
+    ])
 
 
 def _sdk_link(link: Any) -> list[Any]:
@@ -61,13 +81,6 @@ def _sdk_link(link: Any) -> list[Any]:
         int(context.trace_flags) | HAS_IS_REMOTE | (IS_REMOTE if context.is_remote else 0),
         plain(link.attributes), getattr(link, "dropped_attributes", 0),
     ]
-
-
-def _raw(thing: Any, private: str, public: str) -> Mapping[str, Any]:
-    """The dictionary inside the SDK's attributes; whatever else it may be, the public view."""
-    bounded = getattr(thing, private, None)
-    inner = getattr(bounded, "_dict", None)
-    return inner if type(inner) is dict else getattr(thing, public) or {}
 
 
 def plain(attributes: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from otel_llm.store import frames
 from otel_llm.store.segments import DISK_ERROR, DISK_SLOW, REASONS, SPOOL_FULL, SUFFIX, YOUNG, segments
 from otel_llm.store.spanframe import numbered, resource_content, scope_content
 from otel_llm.store.waiting import Waiting, WaitingFrames
-from otel_llm.values.guard import guard
+from otel_llm.values.guard import guard, swallow
 from otel_llm.values.tape import LOSS, RESOURCE
 
 SEGMENT_BYTES = 16_000_000
@@ -81,7 +81,7 @@ class Spool:
 
     def append(self, kind: int, header: bytes, body: bytes = b"") -> None:
         """Append one frame; when this returns, the frame survives the death of the process, or waits, or is counted."""
-        if not (self._lock.acquire(blocking=False) if self._stalled else self._lock.acquire(timeout=PATIENCE_S)):
+        if not (self._lock.acquire(False) or (not self._stalled and self._lock.acquire(timeout=PATIENCE_S))):
             self._append_without_lock(kind, header, body)
             return
         try:
@@ -102,9 +102,8 @@ class Spool:
             self._size += written
             if written != len(frame) or self._size >= self._segment_bytes or self._waiting.bytes:
                 self._after_write(frame, written, Waiting(kind, number, header, body))
-        except Exception:
-            with guard("append to the tape"):
-                raise
+        except Exception as error:
+            swallow("append to the tape", error)
         finally:
             self._lock.release()
         if self._stalled:
@@ -161,6 +160,7 @@ class Spool:
             self._stalled = False
             if self._fd >= 0 and not self._writing and os.fstat(self._fd).st_nlink == 0:
                 self._release()  # somebody removed the directory under us
+            self._collect()
             if (self._waiting.bytes or self._undeclared or self._trouble is not None) and not self._writing:
                 self._drain()
         return not self._waiting.bytes and self._trouble is None

@@ -8,6 +8,7 @@
     │   └── StoreUnwritable    read-only directory, full disk, no permission
     ├── NotFound               no session, call or trace has this id
     ├── Ambiguous              a prefix fits more than one id
+    ├── BadOtlp                what was received is no OTLP
     └── ReplayError            a replay cannot be done
         ├── NotReplayable      what is recorded does not suffice
         └── BudgetExceeded     a cap on calls, money or time was reached
@@ -68,6 +69,12 @@ class Ambiguous(OtelLLMError):
     def __init__(self, given: str, candidates: Iterable[str]) -> None:
         self.given, self.candidates = given, tuple(candidates)
         super().__init__(f"{given!r} fits {len(self.candidates)} ids: {', '.join(self.candidates)}. Give more characters.")
+
+
+class BadOtlp(OtelLLMError):
+    """What was received is no OTLP; the message says what is wrong with it."""
+
+    exit_code = 2
 
 
 class ReplayError(OtelLLMError):
