@@ -25,7 +25,6 @@ from otel_llm.values.spandata import (
 )
 
 
-
 def _encoder() -> Callable[[Any], str]:
     """Compact JSON of a value. `JSONEncoder.encode` makes a new C encoder for every value; this keeps one."""
     encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)
