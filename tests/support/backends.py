@@ -134,12 +134,12 @@ class Running:
 
 
 @contextmanager
-def _running(made: Running) -> Iterator[Running]:
+def _running(made: Running, *, is_patient: bool = True) -> Iterator[Running]:
     made.start()
     try:
         yield made
     finally:
-        made.stop()
+        made.stop() if is_patient else made.kill()
 
 
 @contextmanager
@@ -172,7 +172,7 @@ def jaeger() -> Iterator[Running]:
         made = Running([str(path), "--config", "jaeger.yaml"], _environ(None), directory,
                        lambda running: _answers(f"http://127.0.0.1:{query}/api/v3/services"),
                        otlp_url=f"http://127.0.0.1:{http}", grpc_endpoint=f"127.0.0.1:{grpc}", query_url=f"http://127.0.0.1:{query}")
-        with _running(made):
+        with _running(made, is_patient=False):  # it waits ten seconds for open connections, and all it has is in memory
             yield made
 
 

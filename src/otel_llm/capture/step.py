@@ -72,8 +72,8 @@ class Step:
         header: dict[str, Any] = {
             "trace_id": format(found.trace_id, "032x"), "span_id": format(found.span_id, "016x"),
             "parent_span_id": format(parent.span_id, "016x") if parent.is_valid else None,
-            "name": getattr(self.span, "name", ""), "time_ns": time.time_ns(), "api": frames.FUNCTION, "method": "CALL", "url": "",
-            "content_type": "application/json", "attributes": dict(start)}
+            "name": getattr(self.span, "name", ""), "time_ns": time.time_ns(), "api": frames.FUNCTION, "method": "CALL",
+            "url": "", "content_type": "application/json", "attributes": dict(start)}
         body = self._recorder.masked(body, header)
         tape.append(frames.CALL_START, json.dumps(header, separators=(",", ":"), default=str).encode(), body)
 

@@ -217,7 +217,8 @@ class Steps:
     def agent(self, name: Any = None, /, *, input: Any = None, id: str | None = None, description: str | None = None,
               version: str | None = None) -> Any:
         """An agent at work: a span `invoke_agent {name}`."""
-        given = {semconv.GEN_AI_AGENT_ID: id, semconv.GEN_AI_AGENT_DESCRIPTION: description, semconv.GEN_AI_AGENT_VERSION: version}
+        given = {semconv.GEN_AI_AGENT_ID: id, semconv.GEN_AI_AGENT_DESCRIPTION: description,
+                 semconv.GEN_AI_AGENT_VERSION: version}
         return self._make("agent", name, given, input)
 
     @overload

@@ -1,7 +1,7 @@
 """`otel-llm collector check FILE`: what in a collector's configuration would lose spans, show content or give wrong numbers.
 
-Exit 1 when something is found. Where a collector is installed (or named by OTEL_LLM_OTELCOL_BIN, or built by collector/build.sh) its
-own `validate` speaks too.
+Exit 1 when something is found. Where a collector is installed (or named by OTEL_LLM_OTELCOL_BIN, or built by
+collector/build.sh) its own `validate` speaks too.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from otel_llm.values.errors import ConfigError
               help="One more OTLP backend; http and https mean OTLP/HTTP, grpc and grpcs OTLP/gRPC.")
 @click.option("--header", "headers", multiple=True, metavar="NAME:KEY=VARIABLE",
               help="A header to a backend; its value is read from the environment of the collector.")
-@click.option("--clickhouse", metavar="DSN", help="Write everything to ClickHouse too; user and password come from the environment.")
+@click.option("--clickhouse", metavar="DSN", help="Write everything to ClickHouse too; user and password: from the environment.")
 @click.option("--file", metavar="PATH", help="Write everything as OTLP JSON lines too.")
 @click.option("--content", "contents", multiple=True, metavar="[NAME=]none|masked|full",
               help="What viewers see of prompts and answers, all of them or one (default: masked).")

@@ -41,7 +41,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("search", "look", "otel_llm.cli.search:search", "Find calls and tools by the words in them."),
     Verb("tail", "look", "otel_llm.cli.tail:tail", "Watch calls as they happen, one line each."),
     Verb("replay", "replay", "otel_llm.cli.replay:replay", "Send recorded calls again; compare answers."),
-    Verb("collector", "move", "otel_llm.cli.collector:collector", "Write and check configurations of the OpenTelemetry Collector."),
+    Verb("collector", "move", "otel_llm.cli.collector:collector", "Write and check OpenTelemetry Collector configurations."),
     Verb("run", "run", "otel_llm.cli.run:run", "Run a program with recording switched on."),
     Verb("demo", "run", "otel_llm.cli.demo:demo", "See it all at work on a small support agent."),
     Verb("config", "run", "otel_llm.cli.config:config", "Show every setting and where it comes from."),

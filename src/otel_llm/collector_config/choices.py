@@ -100,8 +100,8 @@ def read_url(option: str, text: str) -> str:
     if not is_good:
         raise ConfigError(f"{option} {text!r} is no address; good values: {URL_FORMS}.")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigError(f"{option}: the address at {parts.hostname} carries a user, a query or a fragment, which would stand in "
-                          "the file for all to read. Give --header NAME:KEY=VARIABLE instead.")
+        raise ConfigError(f"{option}: the address at {parts.hostname} carries a user, a query or a fragment, which would stand "
+                          "in the file for all to read. Give --header NAME:KEY=VARIABLE instead.")
     if parts.scheme.startswith("grpc") and (parts.path.strip("/") or parts.port is None):
         raise ConfigError(f"{option} {text!r} is no address for gRPC; good values: grpc://host:port, grpcs://host:port.")
     return text.rstrip("/")
@@ -148,8 +148,8 @@ def read_clickhouse(text: str) -> str:
     if not is_good:
         raise ConfigError(f"--clickhouse is no address of ClickHouse; good values: {good}.")
     if parts.username or parts.password or any(w in k.lower() for k, _ in parse_qsl(parts.query) for w in _SECRET_WORDS):
-        raise ConfigError("--clickhouse carries a user or a password, which would stand in the file for all to read. Leave them out: "
-                          "the collector reads CLICKHOUSE_USER and CLICKHOUSE_PASSWORD.")
+        raise ConfigError("--clickhouse carries a user or a password, which would stand in the file for all to read. Leave them "
+                          "out: the collector reads CLICKHOUSE_USER and CLICKHOUSE_PASSWORD.")
     return text
 
 

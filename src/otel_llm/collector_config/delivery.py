@@ -36,7 +36,8 @@ def forgetful_queue(config: Config) -> Said:
     for name, node, queue in _queues(config):
         if _is_off(queue):
             line = queue.line if queue else node.line
-            yield line, f"exporters.{name}: without a queue every pause of the backend goes back to the senders; enable sending_queue."
+            yield line, (f"exporters.{name}: without a queue every pause of the backend goes back to the senders; enable "
+                         "sending_queue.")
         elif queue is None or not queue.said("storage"):
             yield queue.line if queue else node.line, (
                 f"exporters.{name}: the queue lies in memory and is lost with the process; set sending_queue.storage to a "
@@ -77,8 +78,8 @@ def sampled_store(config: Config) -> Said:
         for pipeline in config.leading_to(name):
             sampler = next((p for p, _ in config.passed(pipeline) if type_of(p) in SAMPLERS), None)
             if sampler:
-                yield node.line, (f"exporters.{name} stands behind {sampler} (pipeline {pipeline.name}): the replay store would miss calls. "
-                                  "Let it branch off before the sampler.")
+                yield node.line, (f"exporters.{name} stands behind {sampler} (pipeline {pipeline.name}): the replay store would "
+                                  "miss calls. Let it branch off before the sampler.")
 
 
 def _queues(config: Config) -> Iterator[tuple[str, Node, Node | None]]:

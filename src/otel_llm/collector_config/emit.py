@@ -8,17 +8,17 @@ quoted. A comment travels with its value as `Noted("why", value)`.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 WIDTH = 120
 """A list of scalars stays on one line up to here."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./$][A-Za-z0-9_./${}:@=+*-]*(?: [A-Za-z0-9_./$*-][A-Za-z0-9_./${}:@=+*-]*)*")
-_NOT_TEXT = re.compile(r"(?i)~|null|true|false|yes|no|on|off|y|n|[-+.]?[0-9][0-9_.xoe:+-]*|\.inf|\.nan")
+_NOT_TEXT = re.compile(r"(?i)~|null|true|false|yes|no|on|off|y|n|[-+.]?[0-9][0-9a-fox_.:+-]*|\.inf|\.nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,11 @@ def _entry(key: str, value: Any, indent: str) -> Iterator[str]:
         yield name
         for inner, item in value.items():
             yield from _entry(inner, item, indent + "  ")
-    elif isinstance(value, (list, tuple)) and value and (flow := _flow(value, len(name))) is None:
-        yield name
-        for item in value:
-            yield from _item(item, indent + "  ")
     elif isinstance(value, (list, tuple)):
-        yield f"{name} {_flow(value, 0)}"
+        flow = _flow(value, len(name))
+        yield name if flow is None else f"{name} {flow}"
+        for item in value if flow is None else ():
+            yield from _item(item, indent + "  ")
     else:
         yield f"{name} {_scalar(value)}"
 
@@ -97,10 +96,19 @@ def _scalar(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        # no exponent: readers of YAML disagree on which of them are numbers
+        return str(int(value)) if value == int(value) else f"{Decimal(repr(value)):f}"
     text = str(value)
     if _PLAIN.fullmatch(text) and not _NOT_TEXT.fullmatch(text) and ": " not in text and not text.endswith(":"):
         return text
     if text.isprintable():
         return "'" + text.replace("'", "''") + "'"
-    return json.dumps(text)
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable() and character.isascii():
+        return character
+    return f"\\U{ord(character):08x}"

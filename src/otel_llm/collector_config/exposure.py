@@ -14,7 +14,7 @@ from otel_llm.semconv.names import OTEL_LLM_REQUEST_BODY, OTEL_LLM_RESPONSE_BODY
 Said = Iterator[tuple[int, str]]
 
 _NO_DEFAULT = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRET_KEY = re.compile(r"(?i)(^|[_-])(authorization|api[_-]?key|apikey|token|bearer_token|password|secret|hmac_key)$|-token$|-key$")
+_SECRET_KEY = re.compile(r"(?i)(^|[_-])(authorization|api[_-]?key|token|password|secret|hmac_key)$|-key$")
 _NO_SECRET_KEY = ("key", "key_file", "cert_file")
 _EVERYWHERE = ("0.0.0.0", "[::]", "")
 _STORES = ("replay", "clickhouse", "file", "debug")
@@ -54,7 +54,7 @@ def clear_secret(config: Config) -> Said:
         endpoint = node.get("endpoint")
         address = with_defaults(endpoint.text) if endpoint else ""
         is_open = address.startswith("http://") or node.said("tls", "insecure") == "true"
-        if endpoint and is_open and not re.match(r"(http://)?(127\.|localhost\b|\[::1\])", address):
+        if endpoint and is_open and not re.match(r"(http://)?([^/@]*@)?(127\.|localhost\b|\[::1\])", address):
             yield endpoint.line, f"exporters.{name} sends a secret to {address} without TLS; use https, or tls without insecure."
 
 
@@ -65,8 +65,8 @@ def open_door(config: Config) -> Said:
             endpoint = found.get("endpoint")
             host = with_defaults(endpoint.text).rpartition(":")[0] if endpoint else None
             if endpoint and host in _EVERYWHERE and not found.get("auth"):
-                yield endpoint.line, (f"receivers.{name}: {protocol} listens on every address and asks for no token; listen on 127.0.0.1, or "
-                                      "set auth and tls.")
+                yield endpoint.line, (f"receivers.{name}: {protocol} listens on every address and asks for no token; listen on "
+                                      "127.0.0.1, or set auth and tls.")
 
 
 def raw_body(config: Config) -> Said:
@@ -77,8 +77,8 @@ def raw_body(config: Config) -> Said:
             continue
         for pipeline in config.leading_to(name):
             if type_of(pipeline.name) == "traces" and not cleaners & {p for p, _ in config.passed(pipeline)}:
-                yield node.line, (f"exporters.{name} gets raw bodies (pipeline {pipeline.name}); delete {OTEL_LLM_REQUEST_BODY} and "
-                                  f"{OTEL_LLM_RESPONSE_BODY} on the way, as `otel-llm collector config` does.")
+                yield node.line, (f"exporters.{name} gets raw bodies (pipeline {pipeline.name}); delete {OTEL_LLM_REQUEST_BODY} "
+                                  f"and {OTEL_LLM_RESPONSE_BODY} on the way, as `otel-llm collector config` does.")
 
 
 def _removes_bodies(node: Node) -> bool:

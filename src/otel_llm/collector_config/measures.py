@@ -42,7 +42,8 @@ def signal_to_metrics() -> dict[str, Any]:
         _sum(names.OTEL_LLM_COST_TOTAL, names.OTEL_LLM_COST_TOTAL, "{USD}", "Double", "What calls cost"),
         _sum("otel_llm.tokens.input", names.GEN_AI_USAGE_INPUT_TOKENS, "{token}", "Int", "Tokens that were sent"),
         _sum("otel_llm.tokens.output", names.GEN_AI_USAGE_OUTPUT_TOKENS, "{token}", "Int", "Tokens that came back"),
-        {**_about("otel_llm.time_to_first_chunk", names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, "s", "Until an answer began to stream"),
+        {**_about("otel_llm.time_to_first_chunk", names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, "s",
+                  "Until an answer began to stream"),
          "histogram": {"buckets": list(SECONDS), "count": "1",
                        "value": f'Double(span.attributes["{names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK}"])'}},
     ]}

@@ -23,8 +23,8 @@ def sampled_metrics(config: Config) -> Said:
         for pipeline in config.leading_to(name):
             sampler = next((p for p, _ in config.passed(pipeline) if type_of(p) in SAMPLERS), None)
             if sampler:
-                yield node.line, (f"connectors.{name} stands behind {sampler} (pipeline {pipeline.name}) and counts the sample, not the "
-                                  "calls; let it branch off before the sampler.")
+                yield node.line, (f"connectors.{name} stands behind {sampler} (pipeline {pipeline.name}) and counts the sample, "
+                                  "not the calls; let it branch off before the sampler.")
 
 
 def id_dimension(config: Config) -> Said:
@@ -34,8 +34,8 @@ def id_dimension(config: Config) -> Said:
             is_dimension = path[-1:] in (("name",), ("key",)) and any(word in path for word in ("dimensions", "attributes",
                                                                                                 "calls_dimensions"))
             if is_dimension and (found.text in IDS or found.text.startswith(names.GEN_AI_PROMPT_VARIABLE_PREFIX)):
-                yield found.line, (f"connectors.{name}: {found.text} has a value for every call or user, and each makes a series; search "
-                                   "traces by it instead.")
+                yield found.line, (f"connectors.{name}: {found.text} has a value for every call or user, and each makes a "
+                                   "series; search traces by it instead.")
 
 
 def short_buckets(config: Config) -> Said:
@@ -57,7 +57,8 @@ def hasty_sampler(config: Config) -> Said:
         wait = node.get("decision_wait")
         given = seconds(wait.text) if wait else 30.0
         if given is not None and given < LEAST_WAIT_S:
-            yield wait.line if wait else node.line, (f"processors.{name}: decision_wait {wait.text if wait else ''} decides on traces that "
-                                                     "are not complete; agents take a minute: 60s.")
+            yield wait.line if wait else node.line, (
+                f"processors.{name}: decision_wait {wait.text if wait else ''} decides on traces that are not complete; agents "
+                "take a minute: 60s.")
         if not node.said("decision_cache", "sampled_cache_size"):
             yield node.line, f"processors.{name} has no decision_cache: spans that come late are judged alone; set its sizes."

@@ -97,12 +97,15 @@ def build(choices: Choices) -> dict[str, Any]:
 def _traces(stores: list[str], seen_by: dict[Any, list[str]], used: list[Any], *, is_sampled: bool) -> dict[str, Any]:
     into = [*stores, measures.CALLS, measures.SUMS, "forward/viewers"]
     pipelines: dict[str, Any] = {
-        "traces/in": Noted("Everything: to the stores, to the metrics, and on to the viewers.", _pipe(["otlp"], ["memory_limiter"], into)),
+        "traces/in": Noted("Everything: to the stores, to the metrics, and on to the viewers.",
+                           _pipe(["otlp"], ["memory_limiter"], into)),
         "traces/viewers": Noted("What viewers get, sampled." if is_sampled else "What viewers get.", _pipe(
-            ["forward/viewers"], ["transform/viewers", *(["tail_sampling"] if is_sampled else [])], [f"forward/{p}" for p in used])),
+            ["forward/viewers"], ["transform/viewers", *(["tail_sampling"] if is_sampled else [])],
+            [f"forward/{policy}" for policy in used])),
     }
     for policy in used:
-        pipelines[f"traces/{policy}"] = _pipe([f"forward/{policy}"], [f"transform/{policy}", f"redaction/{policy}"], seen_by[policy])
+        processors = [f"transform/{policy}", f"redaction/{policy}"]
+        pipelines[f"traces/{policy}"] = _pipe([f"forward/{policy}"], processors, seen_by[policy])
     return pipelines
 
 
@@ -111,8 +114,8 @@ def _logs(stores: list[str], seen_by: dict[Any, list[str]]) -> Pipelines:
     used = [policy for policy, exporters in seen_by.items() if exporters]
     pipelines = {"logs/in": _pipe(["otlp"], ["memory_limiter"], [*stores, *(f"forward/{policy}" for policy in used)])}
     for policy in used:
-        pipelines[f"logs/{policy}"] = _pipe([f"forward/{policy}"], ["transform/viewers", f"transform/{policy}", f"redaction/{policy}"],
-                                            seen_by[policy])
+        processors = ["transform/viewers", f"transform/{policy}", f"redaction/{policy}"]
+        pipelines[f"logs/{policy}"] = _pipe([f"forward/{policy}"], processors, seen_by[policy])
     return pipelines
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 from otel_llm.collector_config.pipelines import SECTIONS, Config, type_of
@@ -11,7 +11,8 @@ Said = Iterator[tuple[int, str]]
 
 RENAMED = {
     ("exporters", "otlp"): "otlp_grpc", ("exporters", "otlphttp"): "otlp_http", ("connectors", "spanmetrics"): "span_metrics",
-    ("connectors", "signaltometrics"): "signal_to_metrics", ("exporters", "logging"): "debug", ("exporters", "jaeger"): "otlp_grpc",
+    ("connectors", "signaltometrics"): "signal_to_metrics", ("exporters", "logging"): "debug",
+    ("exporters", "jaeger"): "otlp_grpc",
 }
 """What a component is called today. Jaeger takes OTLP itself since 1.35."""
 
@@ -45,12 +46,14 @@ def undefined(config: Config) -> Said:
                             ("exporters", {**config.defined["exporters"], **ends})):
             for node in getattr(pipeline, part):
                 if node.text not in known:
-                    yield node.line, f"Pipeline {pipeline.name} names {node.text!r}, which {part} does not define.{_near(node.text, known)}"
+                    yield node.line, (f"Pipeline {pipeline.name} names {node.text!r}, which {part} does not define."
+                                      f"{_near(node.text, known)}")
     extensions = config.defined["extensions"]
     started = config.root.get("service", "extensions")
     for node in started.items if started else ():
         if node.text not in extensions:
-            yield node.line, f"service.extensions names {node.text!r}, which extensions does not define.{_near(node.text, extensions)}"
+            yield node.line, (f"service.extensions names {node.text!r}, which extensions does not define."
+                              f"{_near(node.text, extensions)}")
     running = {node.text for node in started.items} if started else set()
     for path, node in config.root.walk():
         if path and path[-1] in ("storage", "authenticator") and path[0] in SECTIONS and node.text and node.text not in running:
@@ -85,7 +88,8 @@ def renamed(config: Config) -> Said:
     """Old names of components; today's collector warns or refuses."""
     for (section, old), new in RENAMED.items():
         for name, node in config.of_type(section, old):
-            yield node.line, f"{section}.{name}: {old} is called {new} today; write {new}{name[len(old):]}, also in the pipelines."
+            yield node.line, (f"{section}.{name}: {old} is called {new} today; write {new}{name[len(old):]}, also in the "
+                              "pipelines.")
 
 
 def legacy_batch(config: Config) -> Said:
@@ -94,8 +98,8 @@ def legacy_batch(config: Config) -> Said:
         names = [node.text for node in pipeline.processors]
         for at, node in enumerate(pipeline.processors):
             if type_of(node.text) == "batch" and "deltatocumulative" not in map(type_of, names[at:]):
-                yield node.line, (f"Pipeline {pipeline.name}: the batch processor keeps acknowledged spans in memory and hides errors "
-                                  "from the sender; batch in each exporter instead: sending_queue.batch with sizer: bytes.")
+                yield node.line, (f"Pipeline {pipeline.name}: the batch processor keeps acknowledged spans in memory and hides "
+                                  "errors from the sender; batch in each exporter instead: sending_queue.batch, sizer: bytes.")
 
 
 def memory_limiter(config: Config) -> Said:
@@ -106,9 +110,10 @@ def memory_limiter(config: Config) -> Said:
             if "memory_limiter" not in names:
                 yield pipeline.line, f"Pipeline {pipeline.name} has no memory_limiter: a burst of large spans ends the collector."
             elif names[0] != "memory_limiter":
-                yield pipeline.line, f"Pipeline {pipeline.name}: memory_limiter must be the first processor, it is after {names[0]}."
+                yield pipeline.line, (f"Pipeline {pipeline.name}: memory_limiter must be the first processor, it is after "
+                                      f"{names[0]}.")
 
 
-def _near(name: str, known: object) -> str:
-    near = get_close_matches(name, list(known), n=1) if isinstance(known, (dict, list)) else []
+def _near(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1)
     return f" Did you mean {near[0]}?" if near else ""

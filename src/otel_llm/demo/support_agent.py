@@ -19,7 +19,8 @@ otel_llm.init()  # the one line
 MODEL = os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
 BIGGER_MODEL = os.environ.get("OPENAI_BIGGER_MODEL", "gpt-4o-grande")
 
-ORDERS = {"4711": {"order_id": "4711", "item": "espresso machine", "status": "shipped", "carrier": "Nordpost", "arrives": "Friday"}}
+ORDERS = {
+    "4711": {"order_id": "4711", "item": "espresso machine", "status": "shipped", "carrier": "Nordpost", "arrives": "Friday"}}
 
 TOOLS: list[Any] = [{
     "type": "function",

@@ -117,11 +117,12 @@ def _read_request(request: Any) -> list[SpanData]:
 def _json_span(span: Any, resource: ResourceData, scope: ScopeData) -> SpanData:
     status = _object(span.get("status") or {}, "status")
     return SpanData(
-        trace_id=_hex(span, "traceId", 32), span_id=_hex(span, "spanId", 16), parent_span_id=_parent(_string(span, "parentSpanId").lower()),
-        name=_string(span, "name"), kind=_json_member(KINDS, span.get("kind", 0), "SPAN_KIND_"),
+        trace_id=_hex(span, "traceId", 32), span_id=_hex(span, "spanId", 16),
+        parent_span_id=_parent(_string(span, "parentSpanId").lower()), name=_string(span, "name"),
+        kind=_json_member(KINDS, span.get("kind", 0), "SPAN_KIND_"),
         start_ns=_uint(span, "startTimeUnixNano"), end_ns=_uint(span, "endTimeUnixNano"), attributes=_json_attributes(span),
-        events=tuple(EventData(_string(e, "name"), _uint(e, "timeUnixNano"), _json_attributes(e), _uint(e, "droppedAttributesCount"))
-                     for e in _list(span, "events")),
+        events=tuple(EventData(_string(e, "name"), _uint(e, "timeUnixNano"), _json_attributes(e),
+                               _uint(e, "droppedAttributesCount")) for e in _list(span, "events")),
         links=tuple(LinkData(_hex(li, "traceId", 32), _hex(li, "spanId", 16), _string(li, "traceState"), _uint(li, "flags"),
                              _json_attributes(li), _uint(li, "droppedAttributesCount")) for li in _list(span, "links")),
         status_code=_json_member(STATUS_CODES, status.get("code", 0), "STATUS_CODE_"), status_message=_string(status, "message"),
@@ -173,7 +174,8 @@ def _json_member(names: tuple[str, ...], value: Any, prefix: str) -> str:
 
 
 def _json_attributes(owner: dict[str, Any], depth: int = 0) -> dict[str, Any]:
-    return {_string(pair, "key"): _json_value(pair.get("value") or {}, depth) for pair in _list(owner, "attributes" if depth == 0 else "values")}
+    pairs = _list(owner, "attributes" if depth == 0 else "values")
+    return {_string(pair, "key"): _json_value(pair.get("value") or {}, depth) for pair in pairs}
 
 
 _SCALARS: dict[str, Callable[[Any], Any]] = {

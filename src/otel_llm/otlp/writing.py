@@ -49,7 +49,8 @@ def _fill_span(out: Any, span: SpanData) -> None:
     out.start_time_unix_nano, out.end_time_unix_nano = span.start_ns, span.end_ns
     _fill(out.attributes, span.attributes)
     for event in span.events:
-        made = out.events.add(time_unix_nano=event.time_ns, name=_utf8(event.name), dropped_attributes_count=event.dropped_attributes)
+        made = out.events.add(
+            time_unix_nano=event.time_ns, name=_utf8(event.name), dropped_attributes_count=event.dropped_attributes)
         _fill(made.attributes, event.attributes)
     for link in span.links:
         made = out.links.add(
@@ -132,7 +133,9 @@ def _value(value: Any) -> dict[str, Any]:
     if isinstance(value, int):
         return {"intValue": str(value)} if -MAX_INT <= value < MAX_INT else {"stringValue": str(value)}
     if isinstance(value, float):
-        return {"doubleValue": value if math.isfinite(value) else "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
+        if math.isfinite(value):
+            return {"doubleValue": value}
+        return {"doubleValue": "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
     if isinstance(value, bytes):
         return {"bytesValue": base64.b64encode(value).decode("ascii")}
     if isinstance(value, Mapping):
