@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 
 import pytest
 
+from support.conventions import CHECKER, DATA
 from support.recording import RECORDS
 
 HERE = Path(__file__).parent
-SHARED = Path(os.environ.get("OTEL_LLM_SHARED", HERE.parent.parent / "shared"))
-CHECKER = SHARED / "tools" / "check_spans.py"
 LISTED = tomllib.loads((HERE / "semconv_expected.toml").read_text())["expected"]
 OWN = ()
 
@@ -26,7 +24,7 @@ def findings() -> list[dict[str, Any]]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     ours = [r for r in RECORDS if r.get("signal") != "span" or r["scope"]["name"] == "otel_llm"]
-    found: list[dict[str, Any]] = module.check(ours, SHARED / "reference" / "semconv" / "data", "latest", OWN)
+    found: list[dict[str, Any]] = module.check(ours, DATA, "latest", OWN)
     return found
 
 

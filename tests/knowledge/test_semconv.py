@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,7 @@ from knowledge.recorded import CASES, IDS, Case
 from knowledge.strategies import calls
 from otel_llm import semconv
 from otel_llm.values.call import Call, Cost, Media, Message, Request, Response, Text, Tool, ToolCall, Usage
-
-CHECKER = Path(__file__).parents[3] / "shared" / "tools" / "check_spans.py"
+from support.conventions import CHECKER
 
 CALL = Call(
     "chat", "openai", "openai_chat",
