@@ -100,6 +100,8 @@ def outcome(way: Callable[[Any], Any], client: Any) -> Any:
 
 
 def sent(sim: Simulator, start: int) -> list[Any]:
+    """What reached the provider; an exchange that the client left early is over a moment later."""
+    assert sim.wait_for_exchanges(sim.count.total())
     return [(e.method, e.path, e.query, {k: v.partition("boundary=")[0] for k, v in e.request_headers.items() if k not in VOLATILE},
              b"multipart" if b"form-data" in e.request_body else e.request_body) for e in sim.exchanges[start:]]
 
