@@ -147,7 +147,7 @@ class Redactor:
 
 
 _PIECE = re.compile(
-    rb'"(?:content|delta|arguments|text|reasoning|reasoning_content|refusal|partial_json)": ?"((?:[^"\\]|\\.)*)"')
+    rb'"(?:content|delta|arguments|text|reasoning|reasoning_content|refusal|partial_json)": ?"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
 """A piece of text in an event: the string value of a field that carries words."""
 
 

@@ -38,7 +38,8 @@ MAX_CONTENT = 64_000
 INFERENCE = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
 ON_SPANS = ("SPAN_ONLY", "SPAN_AND_EVENT")
 NO_CONTEXT = Context()
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+"""Of what we made ourselves; looking for circles is a third of the time that the chunks of a stream take."""
 _text = json.encoder.encode_basestring_ascii
 _FOREIGN_KINDS = frozenset({"LLM", "EMBEDDING"})
 

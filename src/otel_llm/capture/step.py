@@ -22,7 +22,7 @@ from otel_llm.capture.context import Surroundings, attach, detach, surroundings,
 from otel_llm.capture.plain import json_bytes
 from otel_llm.capture.recorder import Recorder
 from otel_llm.values import tape as frames
-from otel_llm.values.guard import guard
+from otel_llm.values.guard import swallow
 
 Kind = Literal["workflow", "agent", "tool", "retrieval"]
 
@@ -30,12 +30,15 @@ _OPERATION: Mapping[Kind, str] = {"workflow": "invoke_workflow", "agent": "invok
                                   "retrieval": "retrieval"}
 _NAME: Mapping[Kind, str] = {"workflow": semconv.GEN_AI_WORKFLOW_NAME, "agent": semconv.GEN_AI_AGENT_NAME,
                              "tool": semconv.GEN_AI_TOOL_NAME, "retrieval": semconv.GEN_AI_DATA_SOURCE_ID}
+_INPUT: Mapping[Kind, str] = {"tool": semconv.GEN_AI_TOOL_CALL_ARGUMENTS, "retrieval": semconv.GEN_AI_RETRIEVAL_QUERY_TEXT}
+_OUTPUT: Mapping[Kind, str] = {"tool": semconv.GEN_AI_TOOL_CALL_RESULT, "retrieval": semconv.GEN_AI_RETRIEVAL_DOCUMENTS}
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
 class Step:
     """One step that is under way. `result(value)` says what came out of a `with` block."""
 
-    __slots__ = ("_before", "_content", "_kind", "_open", "_recorder", "_result", "_taped", "_token", "context", "span")
+    __slots__ = ("_before", "_content", "_ids", "_kind", "_open", "_recorder", "_result", "_taped", "_token", "context", "span")
 
     def __init__(self, recorder: Recorder, kind: Kind, name: str, attributes: Mapping[str, Any], arguments: Any) -> None:
         now = otel_context.get_current()
@@ -50,8 +53,10 @@ class Step:
             self.span, with_surroundings(Surroundings(around.attributes, around.content, root), now))
         self._content = recorder.settings.content
         self._taped = False
-        with guard("record the arguments of a step"):
+        try:
             self._begin_tape(start, parent, arguments)
+        except Exception as fault:
+            swallow("record the arguments of a step", fault)
 
     def result(self, value: Any) -> None:
         """What the step gave back."""
@@ -65,27 +70,18 @@ class Step:
                 tape.lost("sampled out")
             return
         body = json_bytes(arguments) if self._content and arguments is not None else b"null"
-        self._put_on_span(self._input_key, body, role="user")
+        self._put_on_span(_INPUT.get(self._kind, semconv.GEN_AI_INPUT_MESSAGES), body, role="user")
         if tape is None or not self._content:
             return
         self._taped = True
+        self._ids = ("%032x" % found.trace_id, "%016x" % found.span_id)
         header: dict[str, Any] = {
-            "trace_id": format(found.trace_id, "032x"), "span_id": format(found.span_id, "016x"),
+            "trace_id": self._ids[0], "span_id": self._ids[1],
             "parent_span_id": format(parent.span_id, "016x") if parent.is_valid else None,
             "name": getattr(self.span, "name", ""), "time_ns": time.time_ns(), "api": frames.FUNCTION, "method": "CALL",
-            "url": "", "content_type": "application/json", "attributes": dict(start)}
+            "url": "", "content_type": "application/json", "attributes": start}
         body = self._recorder.masked(body, header)
-        tape.append(frames.CALL_START, json.dumps(header, separators=(",", ":"), default=str).encode(), body)
-
-    @property
-    def _input_key(self) -> str:
-        return {"tool": semconv.GEN_AI_TOOL_CALL_ARGUMENTS, "retrieval": semconv.GEN_AI_RETRIEVAL_QUERY_TEXT}.get(
-            self._kind, semconv.GEN_AI_INPUT_MESSAGES)
-
-    @property
-    def _output_key(self) -> str:
-        return {"tool": semconv.GEN_AI_TOOL_CALL_RESULT, "retrieval": semconv.GEN_AI_RETRIEVAL_DOCUMENTS}.get(
-            self._kind, semconv.GEN_AI_OUTPUT_MESSAGES)
+        tape.append(frames.CALL_START, _encode(header).encode("ascii"), body)
 
     def _put_on_span(self, key: str, body: bytes, role: str) -> None:
         settings = self._recorder.settings
@@ -107,32 +103,35 @@ class Step:
             self._open.pop()
         except IndexError:
             return
-        with guard("record the result of a step"):
+        try:
             body = json_bytes(self._result) if self._content and self._result is not None else b"null"
             if error is not None:
                 message = self._recorder.message_of(error)
                 self.span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
                 self.span.set_status(Status(StatusCode.ERROR, message))
             else:
-                self._put_on_span(self._output_key, body, role="assistant")
+                self._put_on_span(_OUTPUT.get(self._kind, semconv.GEN_AI_OUTPUT_MESSAGES), body, role="assistant")
             self._end_tape(error, body)
-        with guard("end the span of a step"):
+        except Exception as fault:
+            swallow("record the result of a step", fault)
+        try:
             self.span.end()
+        except Exception as fault:
+            swallow("end the span of a step", fault)
 
     def _end_tape(self, error: BaseException | None, body: bytes) -> None:
         tape = self._recorder.tape()
         if tape is None or not self._taped:
             return
-        found = self.span.get_span_context()
         header: dict[str, Any] = {
-            "trace_id": format(found.trace_id, "032x"), "span_id": format(found.span_id, "016x"), "time_ns": time.time_ns(),
+            "trace_id": self._ids[0], "span_id": self._ids[1], "time_ns": time.time_ns(),
             "status": None, "content_type": "application/json", "complete": error is None}
         if error is not None:
             header["error_type"], message = type(error).__qualname__, self._recorder.message_of(error)
             if message:
                 header["error_message"] = message
         body = self._recorder.masked(body, header)
-        tape.append(frames.CALL_END, json.dumps(header, separators=(",", ":")).encode(), body)
+        tape.append(frames.CALL_END, _encode(header).encode("ascii"), body)
 
     def __enter__(self) -> Step:
         self._token = attach(self.context)

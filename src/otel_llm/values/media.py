@@ -11,8 +11,12 @@ LONG = 4_000
 """Media below this are left where they are."""
 
 _HEAD = b";base64,"
-_NEVER = (b"\\", b"-", b"_", b".", b" ")
+_NEVER = (b"\\", b"-", b"_", b".", b",", b":", b" ")
 """What base64 does not hold, and long text, file names and keys do. Looking for one letter runs at the speed of memory."""
+
+
+def _is_base64(body: bytes, start: int, end: int) -> bool:
+    return all(body.find(letter, start, end) < 0 for letter in _NEVER) and body[start:end].isascii()
 
 
 def without_media(body: bytes) -> bytes:
@@ -28,7 +32,7 @@ def without_media(body: bytes) -> bytes:
     while at >= 0:
         start = at + len(_HEAD)
         end = body.find(b'"', start)
-        if end - start >= LONG and all(body.find(letter, start, end) < 0 for letter in _NEVER):
+        if end - start >= LONG and _is_base64(body, start, end):
             kept.append(body[done:start])
             done = end
         at = body.find(_HEAD, start if end < 0 else end)
