@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from otel_llm.cli.verbs import REPLAY_VERBS, VERBS
+from otel_llm.server.auth import VARIABLE
 from otel_llm.testing import Simulator
 from otel_llm.values.settings import STANDARD_VARIABLES, VARIABLES
 
@@ -34,7 +35,7 @@ def test_every_environment_variable_is_in_the_table_and_no_other() -> None:
     table = README.partition("## Environment variables")[2].partition("\n## ")[0]
     written = set(re.findall(r"`(OTEL_[A-Z_]+)`", table))
 
-    assert written == {v.name for v in VARIABLES} | set(STANDARD_VARIABLES)
+    assert written == {v.name for v in VARIABLES} | set(STANDARD_VARIABLES) | {VARIABLE}
 
 
 def test_every_command_is_in_the_table_and_no_other() -> None:

@@ -45,10 +45,7 @@ class Seen:
         unseen = {piece.raw: piece for piece, known in zip(pieces, found, strict=True) if known is None}
         if not unseen:
             return cast("list[Known]", found), {}
-        if self._bytes > MAX_BYTES:
-            self._known.clear()
-            self._chains.clear()
-            self._bytes = 0
+        self._make_room()
         spoken = [piece for piece in unseen.values() if piece.kind == "message"]
         messages = dict(zip((piece.raw for piece in spoken), messages_of(spoken, adapter), strict=True)) if spoken else {}
         new = {raw: self._describe(piece, messages.get(raw)) for raw, piece in unseen.items()}
@@ -61,8 +58,17 @@ class Seen:
         """The chain with one message more: a keyed hash over both."""
         found = self._chains.get((chain, key))
         if found is None:
+            self._make_room()
             found = self._chains[chain, key] = keyed_hash(self._key, chain, key)
+            self._bytes += len(key) + ENTRY_BYTES
         return found
+
+    def _make_room(self) -> None:
+        """Forget everything when there is no more room: what comes again is read again."""
+        if self._bytes > MAX_BYTES:
+            self._known.clear()
+            self._chains.clear()
+            self._bytes = 0
 
     def _describe(self, piece: Slice, message: Message | None) -> Known:
         hashed = keyed_hash(self._key, piece.raw)
