@@ -191,10 +191,19 @@ def span_tail(raw: bytes, header: list[Any]) -> bytes:
     """What the columns of a step do not hold of a span frame: its attributes, events, links, status and the rest.
 
     Ids and times are a third of a small span and do not compress, so they are cut off. Whatever was not written by this
-    module's encoder is kept whole, and then begins with `[`.
+    module's encoder is kept whole, and then begins with `[`; so is a span whose name no column can hold.
     """
     head = _head(header[:9])
-    return raw[len(head) :] if raw.startswith(head) else raw
+    return raw[len(head) :] if raw.startswith(head) and is_utf8(header[5]) else raw
+
+
+def is_utf8(text: str) -> bool:
+    """False for text with lone surrogates, which UTF-8 and so SQLite cannot hold."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def from_tail(tail: bytes, head: list[Any]) -> list[Any]:

@@ -101,7 +101,12 @@ class StepWriter:
             row["is_turn"] = int(row.get("operation") in TALKS and not self._trace_has_calls(row))
         if attributes is not None:
             self._note_source(row["session"], attributes)
-        self._connection.execute(INSERT_STEP, tuple(map(row.get, STEP_COLUMNS)))
+        values = tuple(map(row.get, STEP_COLUMNS))
+        try:
+            self._connection.execute(INSERT_STEP, values)
+        except UnicodeEncodeError:  # lone surrogates: the columns show `?`, the span frame keeps what it said
+            self._connection.execute(INSERT_STEP, tuple(
+                v.encode("utf-8", "replace").decode("utf-8") if isinstance(v, str) else v for v in values))
         if bodies is not None and found.frames.end is not None:
             self._keep(found, row, reading, bodies)
         if conversation is not None and finished:
