@@ -295,4 +295,5 @@ class TestFiles:
 
         with SqliteStore(tmp_path) as store:
             assert errors == []
-            assert store._all("SELECT version, name FROM migration", ()) == [(1, "the first tables")]
+            applied = [(number, name) for number, (name, _) in enumerate(schema.MIGRATIONS, 1)]
+            assert store._all("SELECT version, name FROM migration", ()) == applied

@@ -58,7 +58,8 @@ def read_response(
     response: Response | None = None
     is_complete = False
     if body and looks_like_sse(body, content_type):
-        events, is_done = parse_events(body, None if content or choices > 1 else adapter.skips)
+        is_cheap = not content and choices == 1
+        events, is_done = parse_events(body, adapter.skips if is_cheap else None, None if is_cheap else adapter.fold)
         response = adapter.response(adapter.assemble(events), content=content)
         is_complete = is_done or adapter.ended(events)
     elif body and isinstance(value := parse_json(body), dict):

@@ -29,6 +29,7 @@ from otel_llm.adapters.fields import (
 )
 from otel_llm.adapters.openai_chat_stream import assemble as assemble
 from otel_llm.adapters.openai_chat_stream import ended as ended
+from otel_llm.adapters.openai_chat_stream import fold as fold
 from otel_llm.adapters.openai_chat_stream import skips as skips
 from otel_llm.values.adapter import Json
 from otel_llm.values.call import (

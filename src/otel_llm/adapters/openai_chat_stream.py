@@ -5,12 +5,24 @@ Text completions stream in the same way, with `text` in place of a `delta`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import otel_llm.adapters.folding as folding
 import otel_llm.adapters.openai_parts as openai_parts
 from otel_llm.adapters.fields import items, obj
 from otel_llm.values.adapter import Json
+
+EARLY = 4_000
+_STRING = rb'"([^"\\\n]*(?:\\.[^"\\\n]*)*)"'
+_TEXT = re.compile(
+    rb'"delta": ?\{(?:"role": ?"assistant", ?)?(?:"(?:content|refusal|reasoning_content|reasoning)"'
+    rb'|"tool_calls": ?\[\{"index": ?\d+, ?"function": ?\{"arguments"): ?' + _STRING + rb'\}')
+"""The text of a chunk whose delta has nothing else to say."""
+_OTHERS = re.compile(rb'"(?:delta|message|text)"')
+_NOISE = re.compile(rb',"obfuscation":"\w*"\}(?=\n|\Z)')
+"""Random letters that make all chunks of a stream equally long, so that their length does not tell the words."""
 
 
 def skips(event: bytes) -> bool:
@@ -23,6 +35,12 @@ def skips(event: bytes) -> bool:
     if at < 0:
         at = event.rfind(b'"finish_reason": null')
     return at >= 0 and event.find(b'"usage":{', at) < 0 and event.find(b'"usage": {', at) < 0
+
+
+def fold(stream: bytes) -> bytes:
+    """Deltas of the same text are put together."""
+    has_noise = stream.find(b'"obfuscation"', 0, EARLY) >= 0
+    return folding.fold(_NOISE.sub(b"}", stream) if has_noise else stream, _TEXT, _OTHERS)
 
 
 def ended(events: Sequence[Json]) -> bool:

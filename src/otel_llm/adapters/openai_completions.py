@@ -11,6 +11,7 @@ import otel_llm.adapters.openai_parts as openai_parts
 from otel_llm.adapters.fields import Fields, bare_request, integer, is_true, items, known, number, text, texts, words
 from otel_llm.adapters.openai_chat_stream import assemble as assemble
 from otel_llm.adapters.openai_chat_stream import ended as ended
+from otel_llm.adapters.openai_chat_stream import fold as fold
 from otel_llm.adapters.openai_chat_stream import skips as skips
 from otel_llm.adapters.openai_embeddings import inputs
 from otel_llm.values.adapter import Json

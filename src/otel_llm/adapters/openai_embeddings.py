@@ -51,6 +51,10 @@ def skips(event: bytes) -> bool:
     return False
 
 
+def fold(stream: bytes) -> bytes:
+    return stream
+
+
 def assemble(events: Sequence[Json]) -> Json:
     """Embeddings do not stream; were they to, the last event would be the whole."""
     return events[-1] if events else {}

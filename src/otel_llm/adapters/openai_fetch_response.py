@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from otel_llm.adapters.openai_responses import assemble as assemble
 from otel_llm.adapters.openai_responses import ended as ended
+from otel_llm.adapters.openai_responses import fold as fold
 from otel_llm.adapters.openai_responses import request as request
 from otel_llm.adapters.openai_responses import response as response
 from otel_llm.adapters.openai_responses import skips as skips

@@ -16,6 +16,7 @@ import otel_llm.adapters.openai_parts as openai_parts
 from otel_llm.adapters.fields import Fields, bare_request, compact, integer, is_true, items, known, number, obj, text, words
 from otel_llm.adapters.openai_responses_stream import assemble as assemble
 from otel_llm.adapters.openai_responses_stream import ended as ended
+from otel_llm.adapters.openai_responses_stream import fold as fold
 from otel_llm.adapters.openai_responses_stream import skips as skips
 from otel_llm.values.adapter import Json
 from otel_llm.values.call import Message, Operation, Other, Part, Reasoning, Request, Response, Text, ToolResult

@@ -36,6 +36,11 @@ def skips(event: bytes) -> bool:
     return _PIECE.search(event) is not None
 
 
+def fold(stream: bytes) -> bytes:
+    """As it is: the last event has the whole text, and pieces are numbered."""
+    return stream
+
+
 def ended(events: Sequence[Json]) -> bool:
     """The last event came, or the provider said that it failed."""
     return any(words(e.get("type")) in _LAST or openai_parts.error(e)[0] is not None for e in events)

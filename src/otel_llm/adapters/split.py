@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 SliceKind = Literal["message", "input", "tool"]
@@ -21,6 +21,13 @@ LISTS: dict[str, dict[str, SliceKind]] = {
 }
 """Which top-level lists an adapter's requests are cut at, and what their elements are."""
 
+FINGERPRINT = 80
+"""Characters by which an element is recalled; all of it is compared then."""
+MAX_RECALLED = 200_000
+RECALLED_COST = 600
+"""Bytes of memory that a remembered element takes besides its text and value."""
+
+_BLANK = frozenset(("", " ", "\t", "\n", "\r"))
 _SPACE = re.compile(r"[ \t\n\r]*")
 _scan: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]
 """The C scanner: value and end. `raw_decode` is the same with another error."""
@@ -33,6 +40,7 @@ class Slice:
     kind: SliceKind
     raw: bytes
     value: Any
+    _text: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,34 @@ def join(split: Split) -> bytes:
     return b"".join(pieces)
 
 
-def split_body(body: bytes, adapter_name: str) -> Split | None:
+class Trail:
+    """Which element came after which in earlier bodies, so that a history that comes again is compared and not parsed.
+
+    It only guesses: what it recalls counts when the body has the same text at this place.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._after: dict[tuple[int, SliceKind, str], Slice] = {}
+
+    def recall(self, before: Slice | None, kind: SliceKind, text: str, at: int) -> Slice | None:
+        """The element that begins here, when it followed the same one before."""
+        found = self._after.get((id(before), kind, text[at : at + FINGERPRINT]))
+        return found if found is not None and text.startswith(found._text, at) else None
+
+    def note(self, before: Slice | None, after: Slice) -> None:
+        """Remember an element. A number is not remembered, since one may begin with another."""
+        if after._text[:1] in ("{", "[") and len(after._text) <= MAX_RECALLED:
+            self._after[id(before), after.kind, after._text[:FINGERPRINT]] = after
+            self.bytes += RECALLED_COST + 4 * len(after._text)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._after.clear()
+        self.bytes = 0
+
+
+def split_body(body: bytes, adapter_name: str, trail: Trail | None = None) -> Split | None:
     """The body cut at its lists; None when it is kept whole.
 
     Kept whole is what an adapter has no lists for, and what is no plain JSON object in UTF-8: a BOM, invalid UTF-8, a key
@@ -63,25 +98,25 @@ def split_body(body: bytes, adapter_name: str) -> Split | None:
         return None
     try:
         text = body.decode()
-        value, cuts = _walk(text, lists)
+        raw = body if text.isascii() else None
+        value, cuts = _walk(text, raw, lists, trail)
     except (ValueError, StopIteration, IndexError, RecursionError):
         return None
-    raw = body if text.isascii() else None
     gaps: list[bytes] = []
-    slices: list[Slice] = []
     last = 0
-    for start, end, kind, element in cuts:
+    for start, end, _ in cuts:
         gaps.append(raw[last:start] if raw is not None else text[last:start].encode())
-        slices.append(Slice(kind, raw[start:end] if raw is not None else text[start:end].encode(), element))
         last = end
     gaps.append(raw[last:] if raw is not None else text[last:].encode())
-    return Split(tuple(gaps), tuple(slices), value)
+    return Split(tuple(gaps), tuple([piece for _, _, piece in cuts]), value)
 
 
-_Cut = tuple[int, int, SliceKind, Any]
+_Cut = tuple[int, int, Slice]
 
 
-def _walk(text: str, lists: dict[str, SliceKind]) -> tuple[dict[str, Any], list[_Cut]]:
+def _walk(
+    text: str, raw: bytes | None, lists: dict[str, SliceKind], trail: Trail | None
+) -> tuple[dict[str, Any], list[_Cut]]:
     """The top level, read key by key with the standard library's scanner, which says where each value ends."""
     value: dict[str, Any] = {}
     cuts: list[_Cut] = []
@@ -95,7 +130,9 @@ def _walk(text: str, lists: dict[str, SliceKind]) -> tuple[dict[str, Any], list[
                 raise ValueError(f"{key!r} is no key, or comes twice")
             at = _expect(text, _skip(text, at), ":")
             if key in lists and text[at] == "[":
-                value[key], at = _elements(text, at, lists[key], cuts)
+                begun = len(cuts)
+                at = _elements(text, raw, at, lists[key], cuts, trail)
+                value[key] = [piece.value for _, _, piece in cuts[begun:]]
             else:
                 value[key], at = _scan(text, at)
             at = _skip(text, at)
@@ -108,23 +145,33 @@ def _walk(text: str, lists: dict[str, SliceKind]) -> tuple[dict[str, Any], list[
     return value, cuts
 
 
-def _elements(text: str, at: int, kind: SliceKind, cuts: list[_Cut]) -> tuple[list[Any], int]:
-    """The elements of a list that starts here, noting where each lies."""
-    found: list[Any] = []
+def _elements(text: str, raw: bytes | None, at: int, kind: SliceKind, cuts: list[_Cut], trail: Trail | None) -> int:
+    """Cut out the elements of a list that starts here; where it ends."""
     at = _skip(text, at + 1)
     if text[at] == "]":
-        return found, at + 1
+        return at + 1
+    piece: Slice | None = None
     while True:
-        element, end = _scan(text, at)
-        found.append(element)
-        cuts.append((at, end, kind, element))
+        found = trail.recall(piece, kind, text, at) if trail is not None else None
+        if found is not None:
+            end = at + len(found._text)
+        else:
+            element, end = _scan(text, at)
+            of_text = text[at:end]
+            found = Slice(kind, of_text.encode() if raw is None else raw[at:end], element, of_text)
+            if trail is not None:
+                trail.note(piece, found)
+        cuts.append((at, end, found))
+        piece = found
         at = _skip(text, end)
         if text[at] == "]":
-            return found, at + 1
+            return at + 1
         at = _expect(text, at, ",")
 
 
 def _skip(text: str, at: int) -> int:
+    if text[at : at + 1] not in _BLANK:
+        return at
     match = _SPACE.match(text, at)
     return at if match is None else match.end()
 

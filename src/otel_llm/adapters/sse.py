@@ -26,16 +26,21 @@ def looks_like_sse(body: bytes, content_type: str) -> bool:
     return "event-stream" in content_type.lower() or start.startswith((b"data:", b"event:", b"id:", b":"))
 
 
-def parse_events(body: bytes, skips: Callable[[bytes], bool] | None = None) -> tuple[list[dict[str, Any]], bool]:
+def parse_events(
+    body: bytes, skips: Callable[[bytes], bool] | None = None, fold: Callable[[bytes], bytes] | None = None
+) -> tuple[list[dict[str, Any]], bool]:
     """The JSON objects of a stream in order, and whether `[DONE]` was seen.
 
-    The first event is always parsed; a later one is passed over when `skips` says so. What is no JSON object (a cut event,
-    a ping) is left out. An event named `error` whose data does not say so is wrapped as `{"error": …}`.
+    The first event is always parsed; a later one is passed over when `skips` says so. `fold` may make the stream shorter
+    before. What is no JSON object (a cut event, a ping) is left out. An event named `error` whose data does not say so is
+    wrapped as `{"error": …}`.
     """
     if body.startswith(b"\xef\xbb\xbf"):
         body = body[3:]
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if fold is not None:
+        body = fold(body)
     found: list[dict[str, Any]] = []
     is_done = False
     for block in body.split(b"\n\n"):
@@ -58,7 +63,7 @@ def parse_events(body: bytes, skips: Callable[[bytes], bool] | None = None) -> t
 def _fields(block: bytes) -> tuple[bytes, bytes]:
     """Name and data of one event."""
     if block.startswith(b"data:") and b"\n" not in block:
-        return b"", block[5:]
+        return b"", block[6:] if block[5:6] == b" " else block[5:]
     name, data = b"", []
     for line in block.split(b"\n"):
         field, _, value = line.partition(b":")

@@ -46,14 +46,14 @@ class BodyWriter:
     def __init__(self, connection: sqlite3.Connection, packs: PackWriter, numbers: dict[tuple[int, bytes], int]) -> None:
         self._connection, self._packs, self._numbers = connection, packs, numbers
 
-    def add(self, start: CallStart, end: CallEnd | None, body: bytes, reading: Reading | None, session: int) -> Item:
-        """Keep one call's headers and request."""
+    def add(self, heads: tuple[bytes, bytes], body: bytes, reading: Reading | None, session: int) -> Item:
+        """Keep one call's headers, which are JSON, and its request."""
         messages: list[int] | None = None
         skeleton = body
         if reading is not None and reading.split is not None and reading.known is not None and b"\0" not in body:
             messages, skeleton = self._without_messages(reading.split, reading.known, session)
-        head = json.dumps({"start": start, "end": end, "messages": None if messages is None else _runs(messages)},
-                          separators=(",", ":")).encode()
+        runs = b"null" if messages is None else json.dumps(_runs(messages), separators=(",", ":")).encode()
+        head = b'{"start":%b,"end":%b,"messages":%b}' % (*heads, runs)
         return self._packs.add("wire", _LENGTHS.pack(len(head), len(skeleton)) + head + skeleton)
 
     def _without_messages(self, split: Split, known: Sequence[Known], session: int) -> tuple[list[int], bytes]:

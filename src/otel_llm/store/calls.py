@@ -9,14 +9,16 @@ known of it (`otel_llm.store.seen`) is enough to find the session, and only the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from otel_llm import semconv
 from otel_llm.adapters import by_name, read_response
 from otel_llm.adapters.history import message_key
-from otel_llm.adapters.split import Slice, Split, split_body
+from otel_llm.adapters.split import LISTS, Slice, Split, split_body
 from otel_llm.adapters.sse import parse_json
 from otel_llm.store.columns import preview
 from otel_llm.store.seen import SHARED_ROLES, Known, Seen, messages_of
@@ -26,19 +28,27 @@ from otel_llm.values.call import Call, Message, Request, Response, ToolCall, Too
 from otel_llm.values.guard import guard
 from otel_llm.values.tape import CallEnd, CallStart
 
+_MESSAGE_FIELDS = frozenset(field for lists in LISTS.values() for field, kind in lists.items() if kind == "message")
+
 TALKS = frozenset({"chat", "text_completion", "generate_content"})
 """Operations that go on with a conversation."""
 
 
 @dataclass(slots=True)
 class Frames:
-    """What the tape holds of one call. `start_body` and `end_body` are as in the frames; `parts` in order."""
+    """What the tape holds of one call. Bodies are as in the frames, and so are headers, where they came; `parts` in order."""
 
     start: CallStart | None = None
+    start_header: bytes = b""
     start_body: bytes = b""
     parts: list[tuple[int, bytes]] | None = None
     end: CallEnd | None = None
+    end_header: bytes = b""
     end_body: bytes = b""
+
+    def heads(self) -> tuple[bytes, bytes]:
+        """Start and end as JSON: their headers as they came, `null` for an end that did not."""
+        return self.start_header or _compact(self.start), self.end_header or _compact(self.end)
 
     def bodies(self) -> tuple[bytes, bytes | None]:
         """The request as it was finally sent and the response so far; None when no byte and no status came."""
@@ -49,6 +59,10 @@ class Frames:
         if not received and (self.end is None or self.end["status"] is None or "omitted" in self.end):
             return request, None
         return request, received
+
+
+def _compact(header: CallStart | CallEnd | None) -> bytes:
+    return json.dumps(header, separators=(",", ":")).encode()
 
 
 @dataclass(slots=True)
@@ -80,22 +94,27 @@ class Reading:
 
 
 def read_frames(
-    frames: Frames, request: bytes, response: bytes | None, provider: str | None, seen: Seen | None = None
+    frames: Frames, request: bytes, response: bytes | None, provider: str | None, seen: Seen | None = None, *, skip: int = 0
 ) -> Reading | None:
-    """The call in these frames; None when no adapter reads it. With `seen`, the call itself has no messages."""
+    """The call in these frames; None when no adapter reads it. With `seen`, the call itself has no messages.
+
+    `skip` leaves out so many messages of the conversation, which are history.
+    """
     assert frames.start is not None
     adapter = by_name(frames.start["api"])
     if adapter is None:
         return None
     found: Reading | None = None
     with guard("read a recorded call"):
-        split = split_body(request, adapter.name) if request else None
+        split = split_body(request, adapter.name, None if seen is None else seen.trail) if request else None
         value: Any = split.value if split is not None else parse_json(request) if request else None
         found = _from_slices(split, adapter, seen) if split is not None and seen is not None else None
         if found is not None:
             asked = adapter.request(value, content=False)
         else:
-            asked = adapter.request(value) if isinstance(value, dict) else Request()
+            shorter = _without_history(split, skip) if split is not None and skip else None
+            asked = adapter.request(shorter or value) if isinstance(value, dict) else Request()
+            skip = 0 if shorter else skip
         answered: Response | None = None
         if response is not None:
             kind, status = (frames.end["content_type"], frames.end["status"]) if frames.end is not None else ("", None)
@@ -104,17 +123,17 @@ def read_frames(
         if found is not None:
             found.call = call
         else:
-            found = _from_messages(call)
+            found = _from_messages(call, skip)
             found.split = split
             found.known = seen.of(split.slices, adapter)[0] if split is not None and seen is not None else None
     return found
 
 
-def read_attributes(attributes: Mapping[str, Any]) -> Reading | None:
+def read_attributes(attributes: Mapping[str, Any], *, skip: int = 0) -> Reading | None:
     """The call that a span describes by itself, when no bytes were recorded."""
     with guard("read a recorded span"):
         call = semconv.read(attributes)
-        return None if call is None else _from_messages(call)
+        return None if call is None else _from_messages(call, skip)
     return None
 
 
@@ -143,8 +162,21 @@ def _from_slices(split: Split, adapter: Adapter, seen: Seen) -> Reading | None:
 _NOTHING = Call("chat", None, "", Request())
 
 
-def _from_messages(call: Call) -> Reading:
-    messages = conversation(call.request.messages)
+def _without_history(split: Split, skip: int) -> dict[str, Any] | None:
+    """The request with the messages behind so many of the conversation; None where messages and slices are not one to one."""
+    pieces = [piece.value for piece in split.slices if piece.kind == "message"]
+    roles = [piece.get("role") if isinstance(piece, dict) else None for piece in pieces]
+    if not pieces or not all(isinstance(role, str) and role for role in roles):
+        return None
+    spoken = [at for at, role in enumerate(roles) if role not in SHARED_ROLES]
+    if any(roles[at] == roles[after] == "assistant" for at, after in pairwise(spoken)):
+        return None
+    field = next(field for field in split.value if field in _MESSAGE_FIELDS)
+    return {**split.value, field: [pieces[at] for at in spoken[skip:]]}
+
+
+def _from_messages(call: Call, skip: int = 0) -> Reading:
+    messages = conversation(call.request.messages)[skip:]
     return Reading(call, [m.role for m in messages], _messages=messages)
 
 

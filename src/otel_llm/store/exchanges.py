@@ -75,6 +75,11 @@ class ExchangeReader:
         response = None if row[4] is None else self._packs.get(Item(row[4], row[5], row[6]))
         return self._bodies.wire(Item(row[1], row[2], row[3])), response
 
+    def answer(self, step: int) -> bytes | None:
+        """The response of a call that has ended, without the rest."""
+        row = self._execute("SELECT response_pack, response_at, response_length FROM call WHERE step = ?", (step,)).fetchone()
+        return None if row is None or row[0] is None else self._packs.get(Item(*row))
+
     def span(self, span_id: str) -> SpanData:
         """The span; of a call whose span has not come, what its frames say."""
         found = self._find(span_id, "span")

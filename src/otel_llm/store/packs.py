@@ -54,7 +54,7 @@ def decompress(data: bytes, name: str, raw_bytes: int) -> bytes:
     """The raw bytes of a pack. Raises `StoreDamaged` when they are not what was stored."""
     try:
         if name == "zlib":
-            raw = zlib.decompress(data)
+            raw = zlib.decompress(data, bufsize=max(raw_bytes, 1))
         elif name == "zstd":
             if zstandard is None:
                 raise StoreError("This store has packs compressed with zstd: pip install 'otel-llm[zstd]' to read them.")

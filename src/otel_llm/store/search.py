@@ -2,7 +2,8 @@
 
 The index is FTS5, contentless and without positions, so it holds words and nothing that could be read back. It is filled
 when somebody searches, up to a watermark; a call that still runs is put off. A query is an AND of words; what FTS5 gives is
-checked against the text itself, which is read from the packs: that finds phrases and makes the snippet.
+checked against the text itself: that finds phrases and makes the snippet. The first words of question and answer stand in the
+row, the rest is read from the packs, the answer first.
 
 A document is `step * 4 + n`: a step whose content came after it had been indexed gets another document with all of its text.
 Words are what unicode61 makes of a text: letters and digits, without case and diacritics.
@@ -21,12 +22,13 @@ from otel_llm.store.exchanges import ExchangeReader
 from otel_llm.store.filters import step_conditions
 from otel_llm.store.rows import SELECT_STEP, step_of
 from otel_llm.store.steps import DOCS
-from otel_llm.store.texts import searchable
-from otel_llm.values.session import Filter, Hit
+from otel_llm.store.texts import answer, searchable
+from otel_llm.values.session import Filter, Hit, Step
 
 CREATE = ("CREATE VIRTUAL TABLE IF NOT EXISTS found USING fts5"
           "(words, content = '', detail = none, tokenize = 'unicode61 remove_diacritics 2')")
 CHUNK = 500
+FIRST_PAGE = 100
 PAGE = 2000
 AROUND = 60
 
@@ -71,12 +73,25 @@ def search(
     hits: list[Hit] = []
     for steps in _candidates(connection, query):
         for row in _rows(connection, steps, where):
-            content = searchable(connection, reader, row[-1])
-            if fits(query, content):
-                hits.append(Hit(step_of(row), snippet(content, query.words)))
-                if len(hits) == limit:
-                    return hits
+            step = step_of(row)
+            for content in _contents(connection, reader, row[-1], step):
+                if fits(query, content):
+                    hits.append(Hit(step, snippet(content, query.words)))
+                    break
+            if len(hits) == limit:
+                return hits
     return hits
+
+
+def _contents(connection: sqlite3.Connection, reader: ExchangeReader, number: int, step: Step) -> Iterator[str]:
+    """Parts of what a step says, the cheapest first; the last is all of it."""
+    for preview in (step.request_preview, step.response_preview):
+        # a preview that was cut in its only word may end with another word
+        if " " in preview or not preview.endswith("…"):
+            yield preview
+    if step.kind == "call":
+        yield answer(reader, number, step.api)
+    yield searchable(connection, reader, number)
 
 
 def _candidates(connection: sqlite3.Connection, query: Query) -> Iterator[list[int]]:
@@ -89,16 +104,16 @@ def _candidates(connection: sqlite3.Connection, query: Query) -> Iterator[list[i
     if watermark == 0:
         return
     seen = set(later)
-    below = 1 << 62
+    below, page = 1 << 62, FIRST_PAGE
     while True:
         docs = [doc for (doc,) in connection.execute(
-            "SELECT rowid FROM found WHERE found MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?", (query.match, below, PAGE))]
+            "SELECT rowid FROM found WHERE found MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?", (query.match, below, page))]
         steps = [step for step in dict.fromkeys(doc // DOCS for doc in docs) if step not in seen]
         seen.update(steps)
         yield steps
-        if len(docs) < PAGE:
+        if len(docs) < page:
             return
-        below = docs[-1]
+        below, page = docs[-1], PAGE
 
 
 def _rows(connection: sqlite3.Connection, steps: Sequence[int], where: Filter) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from otel_llm.adapters.history import message_key
-from otel_llm.adapters.split import LISTS, Slice
+from otel_llm.adapters.split import LISTS, Slice, Trail
 from otel_llm.values.adapter import Adapter
 from otel_llm.values.call import Message
 from otel_llm.values.canonical import keyed_hash
@@ -35,17 +35,18 @@ class Seen:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._bytes = 0
+        self.trail = Trail()
         self._known: dict[tuple[str, bytes], Known] = {}
         self._chains: dict[tuple[bytes, bytes], bytes] = {}
 
     def of(self, pieces: Sequence[Slice], adapter: Adapter) -> tuple[list[Known], dict[bytes, Message]]:
         """What is known of slices, and the messages that had to be read now because they were not seen before."""
+        self._make_room()
         name = adapter.name
         found = [self._known.get((name, piece.raw)) for piece in pieces]
         unseen = {piece.raw: piece for piece, known in zip(pieces, found, strict=True) if known is None}
         if not unseen:
             return cast("list[Known]", found), {}
-        self._make_room()
         spoken = [piece for piece in unseen.values() if piece.kind == "message"]
         messages = dict(zip((piece.raw for piece in spoken), messages_of(spoken, adapter), strict=True)) if spoken else {}
         new = {raw: self._describe(piece, messages.get(raw)) for raw, piece in unseen.items()}
@@ -65,7 +66,8 @@ class Seen:
 
     def _make_room(self) -> None:
         """Forget everything when there is no more room: what comes again is read again."""
-        if self._bytes > MAX_BYTES:
+        if self._bytes + self.trail.bytes > MAX_BYTES:
+            self.trail.clear()
             self._known.clear()
             self._chains.clear()
             self._bytes = 0

@@ -31,6 +31,8 @@ _KNOWN = ("SELECT h.step, s.session, s.process, h.is_failed, h.is_extended, h.ch
           " FROM history h JOIN step s USING (step)")
 MAX_BOUNDARIES = 100
 """How many of the last messages of a history are looked up."""
+FEW_BOUNDARIES = 4
+"""How many of them first, since a conversation usually goes on from where it was."""
 
 
 @dataclass(slots=True)
@@ -123,8 +125,8 @@ class Sessions:
         self, trace_id: str, named: str | None, conversation: Conversation | None, process: int, tool: Asked | None = None
     ) -> tuple[Trace, int, Match | None]:
         """The trace of a step, its session, and the call that it goes on with."""
-        match = None if conversation is None else self.match(conversation, process)
         trace = self.trace(trace_id)
+        match = None if conversation is None else self.match(conversation, process, None if trace is None else trace.session)
         if named is not None:
             session = self._session(named, inferred=False)
             if trace is None:
@@ -145,8 +147,11 @@ class Sessions:
         self.touched.add(session)
         return trace, session, match
 
-    def match(self, conversation: Conversation, process: int) -> Match | None:
-        """The call that this one goes on with, by the ids of the Responses API or by the longest known history."""
+    def match(self, conversation: Conversation, process: int, home: int | None = None) -> Match | None:
+        """The call that this one goes on with, by the ids of the Responses API or by the longest known history.
+
+        `home` is the session of its trace, where that is known already (an import says it first): what fits there goes first.
+        """
         links = []
         if conversation.previous_response_id is not None:
             links.append(self.link(b"response", conversation.previous_response_id))
@@ -158,20 +163,23 @@ class Sessions:
                 step, session, *_ = max(rows, key=lambda row: row[0])
                 return Match(step, session, chain, 0)
         chains = conversation.chains
-        first = max(1, len(chains) - MAX_BOUNDARIES)
-        by_chain: dict[bytes, list[tuple[int, int, int, bool, bool]]] = {}
-        if len(chains) > first:
-            for step, session, owner, failed, extended, chain in self._known(chains[first:]):
-                if not failed or owner == process:
-                    by_chain.setdefault(chain, []).append((step, session, owner, failed, extended))
-        for length in range(len(chains) - 1, first - 1, -1):
-            if candidates := by_chain.get(chains[length]):
-                if len({session for _, session, *_ in candidates}) > 1:
-                    candidates = [c for c in candidates if c[2] == process and not c[4]]
-                    if not candidates:
-                        return None
-                step, session, *_ = max(candidates)
-                return Match(step, session, chains[length], length)
+        end = len(chains)
+        for first in (max(1, end - FEW_BOUNDARIES), max(1, end - MAX_BOUNDARIES)):
+            by_chain: dict[bytes, list[tuple[int, int, int, bool, bool]]] = {}
+            if end > first:
+                for step, session, owner, failed, extended, chain in self._known(chains[first:end]):
+                    if not failed or owner == process or session == home:
+                        by_chain.setdefault(chain, []).append((step, session, owner, failed, extended))
+            for length in range(end - 1, first - 1, -1):
+                if candidates := by_chain.get(chains[length]):
+                    candidates = [c for c in candidates if c[1] == home] or candidates
+                    if len({session for _, session, *_ in candidates}) > 1:
+                        candidates = [c for c in candidates if c[2] == process and not c[4]]
+                        if not candidates:
+                            return None
+                    step, session, *_ = max(candidates)
+                    return Match(step, session, chains[length], length)
+            end = first
         return None
 
     def _asker(self, tool: Asked, process: int) -> Match | None:

@@ -225,8 +225,7 @@ class StepWriter:
     def _keep(self, found: Gathered, row: Columns, reading: Reading | None, bodies: tuple[bytes, bytes | None]) -> None:
         """Put the wire into packs; nothing of the call waits any more."""
         frames = found.frames
-        assert frames.start is not None
-        item = self._bodies.add(frames.start, frames.end, bodies[0], reading, row["session"])
+        item = self._bodies.add(frames.heads(), bodies[0], reading, row["session"])
         answer = self._packs.add("answer", bodies[1]) if bodies[1] is not None else (None, None, None)
         self._connection.execute("INSERT OR REPLACE INTO call VALUES (?, ?, ?, ?, ?, ?, ?)", (row["step"], *item, *answer))
         if self._waits:

@@ -7,9 +7,12 @@ import sqlite3
 from typing import Any
 
 from otel_llm import semconv
-from otel_llm.store.calls import Frames, conversation, read_attributes, read_frames, words
+from otel_llm.adapters import by_name, read_response
+from otel_llm.store.calls import Frames, Reading, read_attributes, read_frames, words
 from otel_llm.store.exchanges import ExchangeReader
-from otel_llm.values.call import Call, Message, Text
+from otel_llm.store.seen import SHARED_ROLES
+from otel_llm.values.call import Response, Text
+from otel_llm.values.guard import guard
 from otel_llm.values.tape import FUNCTION
 
 MAX_TEXT = 1_000_000
@@ -28,17 +31,17 @@ def searchable(connection: sqlite3.Connection, reader: ExchangeReader, step: int
         return ""
     kind, name, prompt, tags, known, span_id, trace_id, pack, at, length, provider, api = row
     out: list[str] = []
-    attributes: dict[str, Any] = {} if pack is None else reader.attributes(pack, at, length)
+    wire, response = reader.wire(step, trace_id, span_id) if kind == "call" or api == FUNCTION else (None, None)
+    # of a call with bytes the span has nothing more to say, and its attributes lie in another pack
+    attributes: dict[str, Any] = {} if pack is None or (kind == "call" and wire) else reader.attributes(pack, at, length)
     if kind == "call":
-        wire, response = reader.wire(step, trace_id, span_id)
         if wire is not None:
-            reading = read_frames(Frames(wire.start, end=wire.end), wire.request or b"", response, provider)
+            reading = read_frames(Frames(wire.start, end=wire.end), wire.request or b"", response, provider, skip=known or 0)
         else:
-            reading = read_attributes(attributes)
+            reading = read_attributes(attributes, skip=known or 0)
         if reading is not None:
-            out += _said(reading.call, known or 0)
+            out += _said(reading, is_first=not known)
     elif api == FUNCTION:
-        wire, response = reader.wire(step, trace_id, span_id)
         bodies = (response,) if wire is None else (wire.request, response)
         out += [body.decode("utf-8", "replace") for body in bodies if body and body != b"null"]
     for key in _CONTENT:
@@ -49,16 +52,29 @@ def searchable(connection: sqlite3.Connection, reader: ExchangeReader, step: int
     return "\n".join(filter(None, out))[:MAX_TEXT]
 
 
-def _said(call: Call, known: int) -> list[str]:
+def answer(reader: ExchangeReader, step: int, api: str | None) -> str:
+    """The words of a call's answer alone, which are read with a part of the trouble; empty when there are none."""
+    adapter = None if api is None else by_name(api)
+    body = reader.answer(step) if adapter is not None else None
+    if adapter is None or body is None:
+        return ""
+    with guard("read a recorded answer"):
+        return "\n".join(_answered(read_response(adapter, body, "")[0]))
+    return ""
+
+
+def _said(reading: Reading, *, is_first: bool) -> list[str]:
     """What the call says beyond its history, instructions at its first time, and what was answered."""
-    request, response = call.request, call.response
-    messages: list[Message] = conversation(request.messages)[known:]
-    out = [] if known else [p.content for p in request.system if isinstance(p, Text)]
-    if not known:
-        out += [words(m) for m in request.messages if m.role in ("system", "developer")]
-    out += [words(m) for m in messages]
-    if response is not None:
-        out += [words(m) for m in response.messages]
-        if response.error_message:
-            out.append(response.error_message)
-    return out
+    request = reading.call.request
+    out: list[str] = []
+    if is_first:
+        out += [p.content for p in request.system if isinstance(p, Text)]
+        out += [words(m) for m in request.messages if m.role in SHARED_ROLES]
+    out += [words(m) for m in reading.messages()]
+    return out + _answered(reading.call.response)
+
+
+def _answered(response: Response | None) -> list[str]:
+    if response is None:
+        return []
+    return [*(words(m) for m in response.messages), response.error_message or ""]

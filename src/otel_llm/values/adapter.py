@@ -34,6 +34,9 @@ class Adapter(Protocol):
     def skips(self, event: bytes) -> bool:
         """True when a stream event surely carries nothing but content, so that a cheap reading may skip it."""
 
+    def fold(self, stream: bytes) -> bytes:
+        """A stream (lines end in `\\n`) that amounts to the same, in fewer events where that is cheap; else the same bytes."""
+
     def assemble(self, events: Sequence[Json]) -> Json:
         """The whole response that a stream's events amount to, in the shape of an unstreamed one. Never raises on gaps."""
 
