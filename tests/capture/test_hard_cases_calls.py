@@ -333,6 +333,14 @@ def test_case_50_retries_are_one_span_with_a_count(rec: Recording, sim: Simulato
     assert [status for _, status in rec.exchange().attempts] == [429, 500]
 
 
+def test_a_whole_error_answer_is_complete(rec: Recording, client: Any, sim: Simulator) -> None:
+    sim.script(error(404))
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(**HELLO)
+
+    assert rec.exchange().complete is True and rec.exchange().status == 404
+
+
 def test_case_51_client_post_and_unknown_endpoints_make_a_generic_span(rec: Recording, client: Any) -> None:
     client.models.list()
     client.post("/moderations", body={"input": "hello"}, cast_to=object)

@@ -14,7 +14,6 @@ import pytest
 from opentelemetry import trace
 
 import otel_llm
-from otel_llm.values.errors import ConfigError
 from support.chat import HELLO
 from support.recording import Recording
 
@@ -180,11 +179,25 @@ class TestSurroundings:
         (session,) = rec.store.sessions(Filter(tags={"team": ("search",)}))
         assert (session.session_id, session.user_id, session.inferred) == ("chat-1", "ada", False)
 
-    @pytest.mark.parametrize("id", ["", "a:b", "@1", "x" * 201, "line\nbreak"])
-    def test_a_session_id_that_could_not_be_addressed_is_refused(self, id: str) -> None:
-        with pytest.raises(ConfigError, match="cannot be used"):
+    @pytest.mark.parametrize("id", ["", "@1", "x" * 201, "line\nbreak"])
+    def test_a_session_id_that_could_not_be_addressed_is_not_used_and_ends_nothing(
+        self, rec: Recording, client: Any, caplog: Any, id: str
+    ) -> None:
+        with otel_llm.session(id, user="ada"):
+            client.chat.completions.create(**HELLO)
+
+        assert "session.id" not in rec.attributes and rec.attributes["user.id"] == "ada"
+        assert "is not used" in caplog.text
+
+    def test_ids_with_colons_are_everyday_ids(self, rec: Recording, client: Any) -> None:
+        for id in ("org:42", "org:42:thread:1"):
             with otel_llm.session(id):
-                pass
+                client.chat.completions.create(**HELLO)
+
+        found = [rec.store.resolve(text) for text in ("org:42", "org:42:thread:1", "org:42:1", "org:42:thread:1:1")]
+        calls = [format(c.context.span_id, "016x") for c in rec.calls]
+        assert [(ref.kind, ref.id) for ref in found] == [
+            ("session", "org:42"), ("session", "org:42:thread:1"), ("call", calls[0]), ("call", calls[1])]
 
     def test_a_prompt_stands_on_its_calls_and_on_the_root(self, rec: Recording, client: Any) -> None:
         with otel_llm.workflow("w"), otel_llm.prompt_ref("greet", 3, {"name": "Ada Canary"}):

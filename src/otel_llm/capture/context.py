@@ -9,6 +9,7 @@ worth a word in the user's log.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,8 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from otel_llm import semconv
-from otel_llm.values.errors import ConfigError
+
+log = logging.getLogger("otel_llm")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,23 +86,27 @@ def inside(attributes: Mapping[str, Any], content: Mapping[str, Any] | None = No
         detach(token)
 
 
-def checked_id(what: str, value: object) -> str:
-    """An id as the user gave it, refused early when it could not be addressed later."""
+def usable_id(value: object) -> str | None:
+    """A session id as the user gave it; None, with a word in the log, when it could not be addressed later.
+
+    Ids come from outside at run time, so a bad one must not end the program: its calls are recorded without it.
+    """
     text = str(value)
-    if not text or text.startswith("@") or ":" in text or len(text) > MAX_ID or not text.isprintable():
-        raise ConfigError(f"{what} {text[:40]!r} cannot be used: 1 to {MAX_ID} printable characters, no ':', no '@' in front.")
-    return text
+    if text and not text.startswith("@") and len(text) <= MAX_ID and text.isprintable():
+        return text
+    log.warning("session id %r is not used: it must have 1 to %d printable characters and no '@' in front", text[:40], MAX_ID)
+    return None
 
 
 @contextmanager
 def session(id: str, *, user: str | None = None, tags: Mapping[str, object] | None = None) -> Iterator[None]:
     """Everything inside belongs to the session `id`: `with otel_llm.session("chat-42", user="ada", tags={"team": "search"}):`
 
-    Sets `gen_ai.conversation.id` and `session.id`, `user.id`, and `otel_llm.tag.<key>` on every span inside. Raises
-    `ConfigError` for an id that is empty, longer than 200 characters, contains ':' or begins with '@'.
+    Sets `gen_ai.conversation.id` and `session.id`, `user.id`, and `otel_llm.tag.<key>` on every span inside. An id that is empty,
+    longer than 200 characters, not printable or begins with '@' is not used, and the log says so.
     """
-    name = checked_id("session id", id)
-    attributes: dict[str, Any] = {semconv.GEN_AI_CONVERSATION_ID: name, semconv.SESSION_ID: name}
+    name = usable_id(id)
+    attributes: dict[str, Any] = {} if name is None else {semconv.GEN_AI_CONVERSATION_ID: name, semconv.SESSION_ID: name}
     if user is not None:
         attributes[semconv.USER_ID] = str(user)
     for key, value in (tags or {}).items():

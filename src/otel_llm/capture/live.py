@@ -205,12 +205,13 @@ class LiveCall:
         recorder, target, error = self.recorder, self.target, self._error
         attributes: dict[str, Any] = {}
         call: Call | None = None
-        complete = self._read and error is None
+        complete = self._read
         content = recorder.settings.content and recorder.settings.content_on_spans != "NO_CONTENT"
         if target.adapter is not None:
             call, ended = read_call(target.adapter, target.provider, self._request, self._body, self._response_type,
                                     status=self._status, content=content)
-            complete = error is None and (ended if self._chunks else complete)
+            if self._chunks:
+                complete = ended and error is None
             attributes = self._asked(call.request)
             if call.response is not None:
                 attributes.update(semconv.write_response(call.response))
