@@ -107,6 +107,7 @@ def test_a_store_that_cannot_be_written_does_not_stop_the_program(tmp_path: Path
     ran = run(tmp_path, sim, str(BIN / "otel-llm"), "run", "--", sys.executable, str(program), OTEL_LLM_STORE="/proc/nowhere")
 
     assert ran.done.stdout == "two\n"
+    assert ran.done.stderr.count("otel-llm cannot write to /proc/nowhere/spool") == 1
 
 
 def test_a_bad_value_in_the_environment_warns_and_the_default_holds(tmp_path: Path, sim: Simulator, program: Path) -> None:

@@ -1,7 +1,8 @@
 """The only wiring: settings → provider, tape, exporter, taps. One process has one of it, in the cell at the end.
 
     init()  ─ settings ─┬─ Spool (the tape) ── ReplayProcessor ── tracer provider (the user's, or ours)
-                        └─ Recorder ── taps on the libraries that are there
+                        ├─ Recorder ── taps on the libraries that are there
+                        └─ destinations ── Forwarder: from the store to OTLP endpoints, in threads of its own
 
 Everything is made late: `import otel_llm` loads none of it, `init()` writes no file, a library is patched when it is
 imported. `shutdown()` is the exact inverse of `init()`, `uninstrument()` of `instrument()`.
@@ -12,7 +13,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from otel_llm.capture.patching import Patches
     from otel_llm.capture.recorder import Recorder
     from otel_llm.store.exporter import ReplayExporter, ReplayProcessor
+    from otel_llm.store.forward.process import Forwards
+    from otel_llm.store.forward.status import Forwarding
     from otel_llm.store.spool import Spool
     from otel_llm.store.sqlite import SqliteStore
     from otel_llm.values.sender import Sender
@@ -41,7 +43,10 @@ log = logging.getLogger("otel_llm")
 LIBRARIES: Mapping[str, str] = {"openai": "otel_llm.capture.openai"}
 """Library → the module whose `tap(recorder)` watches it."""
 
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+EXIT_S = 0.25
+"""How long the end of the program may wait for its last spans to be indexed and sent."""
+FLUSH_S = 5.0
+"""The same for `flush()`."""
 
 
 class Wiring:
@@ -55,6 +60,7 @@ class Wiring:
         self.processor: ReplayProcessor | None = None
         self.taps: dict[str, Any] = {}
         self.threads: Patches | None = None
+        self.forwarding: Forwards | None = None
         self.started = False
 
     def tape(self) -> Tape | None:
@@ -63,13 +69,25 @@ class Wiring:
     def open_tape(self, settings: Settings) -> Spool:
         """The process's tape; opening it writes nothing yet."""
         if self.spool is None:
+            from otel_llm.store.forward.process import index
             from otel_llm.store.spool import Spool
 
             self.spool = Spool(store_directory(settings) / "spool")
+            self.forward(settings, first=False)
             if settings.index:
-                self.spool.start_background(_index)
-            atexit.register(self.flush)
+                self.spool.start_background(lambda spool: index(spool, self.forwarding))
+            atexit.register(self.leave)
         return self.spool
+
+    def forward(self, settings: Settings, *, first: bool) -> None:
+        """Let the spans of this process go where settings and environment say.
+
+        `first` is the standard endpoint, which is ours only where the tracer provider is.
+        """
+        from otel_llm.store.forward.process import forwards_for
+
+        assert self.spool is not None
+        self.forwarding = forwards_for(self.spool, store_directory(settings), settings, os.environ, first=first)
 
     def flush(self) -> None:
         """End what is still open and hand over what waits."""
@@ -79,6 +97,17 @@ class Wiring:
         if self.spool is not None:
             with guard("flush the tape"):
                 self.spool.flush()
+
+    def send(self, timeout_s: float) -> None:
+        """Index and send what waits, in so many seconds at most."""
+        with guard("forward the last spans"):
+            if self.forwarding is not None and self.spool is not None and self.spool.has_background:
+                self.forwarding.hurry(timeout_s)
+
+    def leave(self) -> None:
+        """The end of the program."""
+        self.flush()
+        self.send(EXIT_S)
 
     def record_with(
         self,
@@ -131,13 +160,6 @@ class Wiring:
             tap.remove()
 
 
-def _index(spool: weakref.ref[Spool]) -> None:
-    """The indexing thread; what it needs is heavy to import and is imported in it, off the program's own threads."""
-    from otel_llm.store.background import run
-
-    run(spool)
-
-
 _cell = Wiring()
 
 
@@ -168,11 +190,13 @@ def init(
     max_body_bytes: int | None = None,
     threads: bool | None = None,
     index: bool | None = None,
+    forward: Mapping[str, str] | str | None = None,
 ) -> None:
     """Record every LLM call of this program: `import otel_llm; otel_llm.init()`.
 
-    Uses the tracer provider that is set, or installs one; writes spans and exact bytes to the store; when
-    `OTEL_EXPORTER_OTLP_ENDPOINT` is set, spans go there too. Calling it again does nothing. It never fails the program:
+    Uses the tracer provider that is set, or installs one; writes spans and exact bytes to the store. When
+    `OTEL_EXPORTER_OTLP_ENDPOINT` is set and the provider is ours, spans go there too, from the store: a backend that is down
+    costs the program nothing, and what it misses it gets later. Calling it again does nothing. It never fails the program:
     what cannot be set up is logged. Only an argument that makes no sense raises `ConfigError`, at once.
 
     Args:
@@ -183,11 +207,12 @@ def init(
         providers: host → provider for OpenAI-compatible endpoints, such as `{"llm.example.org": "openai"}`.
         max_body_bytes: the largest body that is recorded.
         threads: carry the context into `ThreadPoolExecutor` workers.
-        index: False leaves the indexing of the spool to those who read the store.
+        index: False leaves the indexing of the spool to those who read the store, and forwarding to `otel-llm forward run`.
+        forward: more OTLP endpoints, as `OTEL_LLM_FORWARD` has them, such as `{"jaeger": "http://localhost:4318;content=full"}`.
     """
     settings = Settings.resolve({
         "store": store, "content": content, "redact": redact, "content_on_spans": content_on_spans, "providers": providers,
-        "max_body_bytes": max_body_bytes, "threads": threads, "index": index})
+        "max_body_bytes": max_body_bytes, "threads": threads, "index": index, "forward": forward})
     if _cell.started or settings.disabled:
         return
     with guard("start"):
@@ -201,14 +226,15 @@ def _start(settings: Settings) -> None:
     from otel_llm.store.exporter import ReplayProcessor
 
     tape = _cell.open_tape(settings)
-    current = trace.get_tracer_provider()
-    others = True
+    current, others = trace.get_tracer_provider(), False
     if isinstance(current, TracerProvider):
-        _cell.provider = current
+        _cell.provider, others = current, True
     else:
         _cell.provider = TracerProvider()
-        others = _send_on(_cell.provider)
+        _cell.forward(settings, first=True)
         trace.set_tracer_provider(_cell.provider)
+    if _cell.forwarding is not None and settings.index:
+        _cell.forwarding.prepare()
     _cell.processor = ReplayProcessor(tape)
     _cell.provider.add_span_processor(_cell.processor)
     _cell.settings = settings
@@ -222,26 +248,6 @@ def _start(settings: Settings) -> None:
     _cell.started = True
 
 
-def _send_on(provider: SdkTracerProvider) -> bool:
-    """The OTLP exporter that the environment asks for, on a provider that we made."""
-    if not any(os.environ.get(name, "").strip() for name in _ENDPOINTS):
-        return False
-    with guard("export to the OTLP endpoint"):
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-        protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or ""
-        if protocol.strip() == "grpc":
-            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc
-
-            provider.add_span_processor(BatchSpanProcessor(Grpc()))
-        else:
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-            provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        return True
-    return False
-
-
 def shutdown() -> None:
     """Undo `init()`: every patched function is the one that was there, what is open is ended, the tape is closed."""
     uninstrument()
@@ -249,20 +255,16 @@ def shutdown() -> None:
         _cell.threads.undo()
     if _cell.provider is not None and _cell.processor is not None:
         with guard("remove the span processor"):
-            _remove_processor(_cell.provider, _cell.processor)
+            _cell.processor.leave(_cell.provider)
     if _cell.spool is not None:
+        _cell.send(EXIT_S)
+        if _cell.forwarding is not None:
+            _cell.forwarding.stop()
         with guard("close the tape"):
             _cell.spool.close()
-        atexit.unregister(_cell.flush)
-    _cell.spool = _cell.provider = _cell.processor = _cell.threads = _cell.recorder = _cell.settings = None
+        atexit.unregister(_cell.leave)
+    _cell.spool = _cell.provider = _cell.processor = _cell.threads = _cell.recorder = _cell.settings = _cell.forwarding = None
     _cell.started = False
-
-
-def _remove_processor(provider: SdkTracerProvider, processor: ReplayProcessor) -> None:
-    """The SDK can add a processor and not remove one; the tuple that it keeps is replaced under its own lock."""
-    active: Any = provider._active_span_processor
-    with active._lock:
-        active._span_processors = tuple(p for p in active._span_processors if p is not processor)
 
 
 def instrument(
@@ -288,11 +290,12 @@ def uninstrument() -> None:
 
 
 def flush() -> None:
-    """Hand over everything that waits: for workers that are frozen or killed between two requests."""
+    """Hand over everything that waits, to OTLP endpoints too: for workers that are frozen or killed between two requests."""
     if _cell.provider is not None:
         _cell.provider.force_flush()
     if _cell.spool is not None:
         _cell.spool.flush()
+    _cell.send(FLUSH_S)
 
 
 def tap_library(
@@ -325,6 +328,13 @@ def open_store(settings: Settings) -> SqliteStore:
     return SqliteStore(store_directory(settings))
 
 
+def open_forwarding(settings: Settings) -> Forwarding:
+    """What goes from the store of these settings to other places, for those who look at it or keep it going."""
+    from otel_llm.store.forward.status import Forwarding
+
+    return Forwarding(store_directory(settings), settings, os.environ)
+
+
 def make_sender(settings: Settings) -> tuple[Sender, Callable[[], None]]:
     """A sender that records into the store of these settings, and the function that finishes its recording."""
     from opentelemetry.sdk.resources import Resource
@@ -336,13 +346,16 @@ def make_sender(settings: Settings) -> tuple[Sender, Callable[[], None]]:
     from otel_llm.pricing import PriceTable
     from otel_llm.redaction import Redactor
     from otel_llm.store.exporter import ReplayProcessor
+    from otel_llm.store.forward.process import forwards_for
     from otel_llm.store.spool import Spool
 
     directory = store_directory(settings)
     spool = Spool(directory / "spool")
     provider = TracerProvider(resource=Resource.create({"service.name": "otel-llm replay"}), shutdown_on_exit=False)
     provider.add_span_processor(ReplayProcessor(spool))
-    _send_on(provider)
+    forwards = forwards_for(spool, directory, settings, os.environ)
+    if forwards is not None:
+        forwards.prepare()
     made = Recorder(
         tracer=provider.get_tracer("otel_llm", __version__, semconv.SCHEMA_URL),
         settings=settings, tape=lambda: spool, prices=PriceTable(directory / "prices.json"), exact_prices=True,
@@ -351,6 +364,8 @@ def make_sender(settings: Settings) -> tuple[Sender, Callable[[], None]]:
     def finish() -> None:
         provider.shutdown()
         spool.close()
+        if forwards is not None:
+            forwards.finish(EXIT_S)
 
     return HttpSender(made, f"otel-llm/{__version__}"), finish
 

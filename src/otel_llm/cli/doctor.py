@@ -131,8 +131,31 @@ def destinations(app: App) -> Iterator[Finding]:
     if endpoint:
         place = _place(endpoint)
         yield Finding("ok", "OTLP", f"spans also go to {place}, content: {app.settings.content_on_spans}", place)
-    else:
+    for name, entry in app.settings.forward.items():
+        url, _, options = entry.partition(";")
+        if url:
+            yield Finding("ok", name, f"spans also go to {_place(url)}{f' ({options})' if options else ''}", _place(url))
+    if not endpoint and not app.settings.forward:
         yield Finding("note", "OTLP", "spans go to the store alone; set OTEL_EXPORTER_OTLP_ENDPOINT to send them on")
+    yield from backlog(app)
+
+
+def backlog(app: App) -> Iterator[Finding]:
+    """How the endpoints fare that spans of this store go to."""
+    try:
+        found = app.store.facts().get("forwarding", ())
+    except StoreError:
+        return  # said already
+    for one in found:
+        text = f"{one['endpoint']}: {numbers.plural(one['waiting'], 'span')} waiting, {numbers.count(one['sent'])} sent"
+        if one["refused"]:
+            text += f", {numbers.count(one['refused'])} refused (`otel-llm forward status --letters`)"
+        if one["lost"]:
+            text += f", {numbers.count(one['lost'])} lost to the cap"
+        if one["last_error"]:
+            text += f"; last error {numbers.clock(one['last_error_ns'])}: {one['last_error']}"
+        is_bad = one["refused"] or one["lost"] or one["state"] == "misplaced" or one["failures"]
+        yield Finding("problem" if is_bad else "ok", f"to {one['name']}", text, dict(one))
 
 
 def _place(url: str) -> str:

@@ -41,7 +41,10 @@ VERBS: tuple[Verb, ...] = (
     Verb("search", "look", "otel_llm.cli.search:search", "Find calls and tools by the words in them."),
     Verb("tail", "look", "otel_llm.cli.tail:tail", "Watch calls as they happen, one line each."),
     Verb("replay", "replay", "otel_llm.cli.replay:replay", "Send recorded calls again; compare answers."),
+    Verb("forward", "move", "otel_llm.cli.forward:forward", "See and keep going what is sent to OTLP endpoints."),
     Verb("collector", "move", "otel_llm.cli.collector:collector", "Write and check OpenTelemetry Collector configurations."),
+    Verb("export", "move", "otel_llm.cli.export:export", "Send stored sessions on: OTLP, JSON lines, Parquet."),
+    Verb("import", "move", "otel_llm.cli.import_file:import_file", "Take in sessions that were exported as JSON lines."),
     Verb("run", "run", "otel_llm.cli.run:run", "Run a program with recording switched on."),
     Verb("serve", "run", "otel_llm.cli.serve:serve", "Receive OTLP over HTTP and gRPC into the store."),
     Verb("demo", "run", "otel_llm.cli.demo:demo", "See it all at work on a small support agent."),
@@ -55,9 +58,22 @@ REPLAY_VERBS: tuple[Verb, ...] = (
     Verb("diff", "replay", "otel_llm.cli.diff:diff", "Compare the answers of two calls."),
 )
 
+FORWARD_VERBS: tuple[Verb, ...] = (
+    Verb("status", "move", "otel_llm.cli.forward_status:status", "List endpoints, what waits, and dead letters."),
+    Verb("run", "move", "otel_llm.cli.forward_run:run", "Send what waits, without the program that recorded it."),
+    Verb("retry", "move", "otel_llm.cli.forward_run:retry", "Let dead letters wait again; end every wait."),
+    Verb("drop", "move", "otel_llm.cli.forward_run:drop", "Forget an endpoint and all that waits for it."),
+)
+
 COLLECTOR_VERBS: tuple[Verb, ...] = (
     Verb("config", "move", "otel_llm.cli.collector_config:config", "Print a configuration: Jaeger, OTLP backends, sampling."),
     Verb("check", "move", "otel_llm.cli.collector_check:check", "Find usual mistakes in a configuration."),
+)
+
+EXPORT_VERBS: tuple[Verb, ...] = (
+    Verb("otlp", "move", "otel_llm.cli.export_otlp:otlp", "To Jaeger or any OTLP endpoint, ids and times unchanged."),
+    Verb("jsonl", "move", "otel_llm.cli.export_jsonl:jsonl", "To a file that holds everything, for `otel-llm import`."),
+    Verb("parquet", "move", "otel_llm.cli.export_parquet:parquet", "To a table, one row a step."),
 )
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

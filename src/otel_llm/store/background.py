@@ -13,8 +13,10 @@ import sqlite3
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from otel_llm.store.forks import working
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.values.errors import StoreError
 from otel_llm.values.guard import faults, guard
@@ -25,20 +27,21 @@ if TYPE_CHECKING:
 BATCH_BYTES = 500_000
 INTERVAL_S = 5.0
 NICENESS = 10
-FORK_WAIT_S = 1.0
-
-_working = threading.Lock()
-_forking: list[bool] = []
-"""Whether each fork under way has got the lock."""
 
 
-def run(spool: weakref.ref[Spool], interval_s: float = INTERVAL_S) -> None:
-    """The body of the indexing thread. It ends with the spool; a store that cannot be opened is tried again."""
+def run(spool: weakref.ref[Spool], interval_s: float = INTERVAL_S, *, forward: Callable[[], None] | None = None) -> None:
+    """The body of the indexing thread. It ends with the spool; a store that cannot be opened is tried again.
+
+    `forward` is called at once and whenever something may have been indexed; it must not wait for anything.
+    """
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # Linux: of this thread alone
     store: SqliteStore | None = None
     pid = os.getpid()
     while True:
+        if forward is not None:
+            with guard("forward spans"):
+                forward()
         time.sleep(interval_s)
         tape = spool()
         if tape is None or os.getpid() != pid:
@@ -49,7 +52,7 @@ def run(spool: weakref.ref[Spool], interval_s: float = INTERVAL_S) -> None:
         with guard("index the spool in the background"):
             try:
                 if store is None:
-                    with _working:
+                    with working():
                         store = SqliteStore(directory)
                 while _work(store):
                     pass
@@ -63,25 +66,7 @@ def run(spool: weakref.ref[Spool], interval_s: float = INTERVAL_S) -> None:
 def _work(store: SqliteStore) -> bool:
     """One batch, then a rest as long as the batch took. True when there is more."""
     begun = time.monotonic()
-    with _working:
+    with working():
         is_more = store.index_batch(BATCH_BYTES)
     time.sleep(min(1.0, time.monotonic() - begun))
     return is_more
-
-
-def _before_fork() -> None:
-    _forking.append(_working.acquire(timeout=FORK_WAIT_S))
-
-
-def _after_fork_in_parent() -> None:
-    if _forking.pop():
-        _working.release()
-
-
-def _after_fork_in_child() -> None:
-    global _working
-    _working = threading.Lock()
-    _forking.clear()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -51,6 +51,12 @@ class ReplayProcessor(SpanProcessor):
         if context is not None and context.trace_flags & 1:
             write_span(self.tape, span)
 
+    def leave(self, provider: Any) -> None:
+        """Undo `add_span_processor`, which the SDK cannot: the tuple that it keeps is replaced under its own lock."""
+        active: Any = provider._active_span_processor
+        with active._lock:
+            active._span_processors = tuple(p for p in active._span_processors if p is not self)
+
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         return _flush(self.tape)
 

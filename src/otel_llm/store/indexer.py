@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from otel_llm import semconv
+from otel_llm.store import outbox
 from otel_llm.store.bodies import BodyWriter
 from otel_llm.store.intake import Batch, Segment
 from otel_llm.store.packs import PackWriter
@@ -191,6 +192,7 @@ class Indexer:
             self.connection.execute("UPDATE segment SET done_ns = coalesce(done_ns, ?) WHERE segment = ?",
                                     (now, numbers[segment.path.name]))
             self.connection.execute("DELETE FROM segment_origin WHERE segment = ?", (numbers[segment.path.name],))
+            self.connection.execute("DELETE FROM segment_destination WHERE segment = ?", (numbers[segment.path.name],))
         return finished, is_more
 
     def _new_segment(self, segment: Segment) -> tuple[int, int]:
@@ -206,6 +208,8 @@ class Indexer:
         execute = self.connection.execute
         for segment, number, is_resource, content in batch.origins:
             self._origin(segment, number, is_resource, content)
+        for segment, header in batch.routes:
+            outbox.route(self.connection, segment, header)
         sessions = Sessions(self.connection, self.key, self._seen)
         if batch.spans:
             packs = PackWriter(self.connection)
@@ -215,6 +219,7 @@ class Indexer:
             else:
                 writer.write(batch.spans.values())
             packs.finish()
+            outbox.put(self.connection, writer.spans, batch.losses)
         if alive is not None:
             for process in self._dead_processes(alive):
                 rows = execute("SELECT session FROM step WHERE state = 'running' AND process = ?", (process,)).fetchall()

@@ -17,9 +17,10 @@ from typing import Any
 from otel_llm.store import frames
 from otel_llm.store.calls import Frames
 from otel_llm.store.segments import TAPE_REASONS, has_writer
-from otel_llm.values.tape import CALL_END, CALL_PART, CALL_START, LOSS, RESOURCE, SCOPE, SPAN
+from otel_llm.values.tape import CALL_END, CALL_PART, CALL_START, FORWARD, LOSS, RESOURCE, SCOPE, SPAN
 
 UNREADABLE = "unreadable frame"
+ROUTE_KEYS = ("name", "endpoint", "protocol", "content", "headers")
 
 
 @dataclass(slots=True)
@@ -48,6 +49,8 @@ class Batch:
     spans: dict[tuple[str, str], Gathered] = field(default_factory=dict)
     origins: list[tuple[int, int, bool, dict[str, Any]]] = field(default_factory=list)
     """(segment, number, is a resource, content)"""
+    routes: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    """(segment, destination of its spans)"""
     losses: Counter[str] = field(default_factory=Counter)
     counts: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     """Frames, highest number and explained losses by process."""
@@ -72,24 +75,28 @@ class Batch:
     def _take(self, frame: frames.Frame, segment: int, process: int) -> None:
         kind = frame.kind
         if kind == SPAN:
-            header = json.loads(frame.header)
+            header = json.loads(frame.header.decode())
             found = self._of(header[2], header[3], process)
             found.span, found.span_list, found.segment = frame.header, header, segment
             if len(header) != 17 or not isinstance(header[9], dict):
                 raise ValueError("not a span")
         elif kind in (CALL_START, CALL_PART, CALL_END):
-            header = json.loads(frame.header)
+            header = json.loads(frame.header.decode())
             found = self._of(header["trace_id"], header["span_id"], process)
             found.numbers[kind] = frame.number
             if kind == CALL_START:
-                found.frames.start, found.frames.start_body = header, frame.body
+                found.frames.start, found.frames.start_header, found.frames.start_body = header, frame.header, frame.body
             elif kind == CALL_END:
-                found.frames.end, found.frames.end_body = header, frame.body
+                found.frames.end, found.frames.end_header, found.frames.end_body = header, frame.header, frame.body
             else:
                 found.frames.parts = [*(found.frames.parts or ()), (frame.number, frame.body)]
         elif kind in (RESOURCE, SCOPE):
             header = json.loads(frame.header)
             self.origins.append((segment, header.pop("number"), kind == RESOURCE, header))
+        elif kind == FORWARD:
+            header = json.loads(frame.header)
+            of_spans: dict[str, Any] = {key: str(header[key]) for key in ROUTE_KEYS}
+            self.routes.append((segment, of_spans | {"cap_bytes": int(header["cap_bytes"])}))
 
     def _of(self, trace_id: str, span_id: str, process: int) -> Gathered:
         key = (trace_id, span_id)

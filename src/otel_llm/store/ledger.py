@@ -51,9 +51,14 @@ def facts(execute: Execute, directory: Path) -> Mapping[str, Any]:
     calls = execute("SELECT count(*) FROM step WHERE kind = 'call'").fetchone()[0]
     raw, packed = execute("SELECT coalesce(sum(raw_bytes), 0), coalesce(sum(length(data)), 0) FROM pack").fetchone()
     size = sum(path.stat().st_size for path in directory.glob("store.sqlite*"))
+    names = ("name", "endpoint", "protocol", "content", "state", "waiting", "sent", "refused", "lost", "failures", "last_error",
+             "last_error_ns")
+    forwarding = [dict(zip(names, row, strict=True)) for row in execute(
+        f"SELECT {', '.join(names)} FROM destination ORDER BY destination")]  # noqa: S608
     return {
-        "directory": str(directory), "version": execute("PRAGMA user_version").fetchone()[0], "bytes": size,
-        "sqlite": sqlite3.sqlite_version, **counts, "calls": calls, "pack_raw_bytes": raw, "pack_bytes": packed,
+        "forwarding": forwarding, "directory": str(directory), "bytes": size,
+        "version": execute("PRAGMA user_version").fetchone()[0], "sqlite": sqlite3.sqlite_version, **counts,
+        "calls": calls, "pack_raw_bytes": raw, "pack_bytes": packed,
     }
 
 

@@ -9,6 +9,9 @@
     process ──< segment ──< segment_origin ──> resource, scope      what has been read of the spool
     loss                    the ledger
     found, search_later     the full text index, and what is to be put there when it has ended
+    destination ─┬─< outbox ──> step        which spans wait for which OTLP endpoint; nothing is kept twice
+                 ├─< segment_destination    where the spans of a segment go
+                 └─< dead_letter            what an endpoint refused, one row a request
     meta, migration         the store's key, when it was made, what was applied
 
 Ids are blobs (`hex(span_id)` shows them), times integer nanoseconds UTC, money integer pico-USD, tags and models JSON. The
@@ -102,7 +105,24 @@ CREATE VIEW sessions AS SELECT session_id, title, datetime(first_ns / 1000000000
   cost / 1e12 AS cost_usd, models, user_id, tags, service, inferred, replay_of FROM session;
 """
 
-MIGRATIONS: tuple[tuple[str, str], ...] = (("the first tables", _FIRST),)
+_FORWARDING = """
+CREATE TABLE destination (destination INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, endpoint TEXT NOT NULL,
+  protocol TEXT NOT NULL, content TEXT NOT NULL, headers TEXT NOT NULL, cap_bytes INTEGER NOT NULL,
+  waiting INTEGER NOT NULL DEFAULT 0, sent INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0,
+  lost INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0, retry_ns INTEGER NOT NULL DEFAULT 0,
+  state TEXT NOT NULL DEFAULT 'new', last_sent_ns INTEGER, last_error TEXT, last_error_ns INTEGER,
+  UNIQUE (name, endpoint, protocol, content));
+CREATE TABLE segment_destination (segment INTEGER, destination INTEGER, PRIMARY KEY (segment, destination)) WITHOUT ROWID;
+CREATE TABLE outbox (destination INTEGER, step INTEGER, PRIMARY KEY (destination, step)) WITHOUT ROWID;
+CREATE TABLE dead_letter (letter INTEGER PRIMARY KEY AUTOINCREMENT, destination INTEGER NOT NULL, spans INTEGER NOT NULL,
+  steps TEXT NOT NULL, reason TEXT NOT NULL, time_ns INTEGER NOT NULL);
+CREATE INDEX dead_letter_destination ON dead_letter (destination);
+CREATE VIEW destinations AS SELECT name, endpoint, protocol, content, state, waiting, sent, refused, lost,
+  datetime(last_sent_ns / 1000000000, 'unixepoch') AS last_sent, last_error,
+  datetime(last_error_ns / 1000000000, 'unixepoch') AS last_error_at FROM destination;
+"""
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (("the first tables", _FIRST), ("forwarding", _FORWARDING))
 """(name, SQL) by version, from 1."""
 
 

@@ -18,6 +18,7 @@ import errno
 import fcntl
 import itertools
 import json
+import logging
 import os
 import threading
 import time
@@ -32,6 +33,8 @@ from otel_llm.store.spanframe import numbered, resource_content, scope_content
 from otel_llm.store.waiting import Waiting, WaitingFrames
 from otel_llm.values.guard import guard, swallow
 from otel_llm.values.tape import LOSS, RESOURCE
+
+log = logging.getLogger("otel_llm")
 
 SEGMENT_BYTES = 16_000_000
 QUEUE_BYTES = 32_000_000
@@ -58,6 +61,8 @@ class Spool:
         self._segment_bytes, self._queue_bytes, self._spool_bytes = segment_bytes, queue_bytes, spool_bytes
         self._interned: dict[bytes, tuple[int, int]] = {}
         self._known: dict[int, tuple[object, int]] = {}
+        self._told: set[str] = set()
+        """Which troubles the log speaks of already."""
         self._background: Callable[[weakref.ref[Spool]], None] | None = None
         self._begin()
         _living.add(self)
@@ -126,6 +131,14 @@ class Spool:
             self._known[id(thing)] = (thing, entry[0])
             return entry[0]
 
+    def declare(self, kind: int, content: bytes) -> None:
+        """Say something at the head of every segment of this process, and now when one is open; `content` is a JSON object."""
+        with self._lock:
+            if content not in self._interned:
+                number, _ = self._interned[content] = (len(self._interned) + 1, kind)
+                if self._fd >= 0:
+                    self.append(kind, numbered(number, content))
+
     def lost(self, reason: str, count: int = 1) -> None:
         """Count what was not kept, and write that down at once when it can be written."""
         with guard("count a loss"):
@@ -180,6 +193,11 @@ class Spool:
             self._background = work
             if self._fd >= 0:
                 self._index_in_background()
+
+    @property
+    def has_background(self) -> bool:
+        """True when this process has written something and indexes it."""
+        return self._indexes
 
     # -- troubles ----------------------------------------------------------------------------------------------------
 
@@ -244,6 +262,11 @@ class Spool:
     def _fail(self, error: OSError) -> None:
         self._trouble = SPOOL_FULL if isinstance(error, _SpoolFull) else REASONS.get(error.errno or 0, DISK_ERROR)
         self._retry_at = time.monotonic() + RETRY_S
+        if self._trouble not in self._told:
+            self._told.add(self._trouble)
+            log.warning(
+                "otel-llm cannot write to %s: %s. The program goes on; up to %d MB wait in memory, the rest is counted as lost. "
+                "`otel-llm doctor` says more.", self.directory, error.strerror or error, self._queue_bytes // 1_000_000)
         if self._trouble not in ("disk full", SPOOL_FULL) or error.errno == errno.EFBIG:
             self._release()
 

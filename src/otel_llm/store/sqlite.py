@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,9 +19,11 @@ from otel_llm.store import ids, ledger, rows, schema, search, undo
 from otel_llm.store.bodies import BodyReader
 from otel_llm.store.exchanges import ExchangeReader
 from otel_llm.store.filters import session_conditions, step_conditions
+from otel_llm.store.importing import Importer
 from otel_llm.store.indexer import Indexer
 from otel_llm.store.packs import PackReader
 from otel_llm.store.segments import segments
+from otel_llm.store.snapshot import SqliteSnapshot, snapshot
 from otel_llm.values.call import Cost, Usage
 from otel_llm.values.errors import NotFound, StoreUnwritable
 from otel_llm.values.session import Exchange, Filter, Hit, Loss, Ref, ReplayRecord, SessionRow, Step
@@ -76,6 +79,11 @@ class SqliteStore:
             return False
         with self._lock, self._explained():
             return self._indexer.index_batch(batch_bytes)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The database itself, for the other parts of `otel_llm.store`; not for several threads at once."""
+        return self._connection
 
     # -- the protocol ------------------------------------------------------------------------------------------------
 
@@ -159,6 +167,26 @@ class SqliteStore:
         self.catch_up()
         with self._lock, self._explained():
             return undo.split(self._connection, span_id)
+
+    def snapshot(self, where: Filter) -> AbstractContextManager[SqliteSnapshot]:
+        """The sessions that fit, as they are now, to be carried away (`otel_llm.values.archive`)."""
+        self.catch_up()
+        return snapshot(self.directory, where)
+
+    @contextmanager
+    def importing(self) -> Iterator[Importer]:
+        """Take in what was exported from this or another store (`otel_llm.values.archive`)."""
+        self._writable()
+        self.catch_up()
+        with self._explained():
+            importer = Importer(self._connection, self.directory, self.catch_up, self._lock)
+            try:
+                yield importer
+            finally:
+                try:
+                    importer.flush()
+                finally:
+                    importer.close()
 
     def verify(self) -> list[str]:
         """What is wrong with the store; empty when nothing is."""

@@ -48,6 +48,8 @@ class StepWriter:
         self._waits = connection.execute("SELECT 1 FROM pending LIMIT 1").fetchone() is not None
         self._next = int(connection.execute("SELECT coalesce(max(step), 0) + 1 FROM step").fetchone()[0])
         self._origins: dict[tuple[int, int], tuple[int | None, int | None]] = {}
+        self.spans: list[tuple[int, int]] = []
+        """(segment, step) of every span that the store had not got before: what there is to forward."""
 
     def write(self, spans: Iterable[Gathered]) -> None:
         """Write all of them. Raises when one cannot be written."""
@@ -134,6 +136,7 @@ class StepWriter:
             row["kind"] = "call"
         row["resource"], row["scope"] = self._origin(found.segment, header[0])[0], self._origin(found.segment, header[1])[1]
         row["span_pack"], row["span_at"], row["span_length"] = self._packs.add("span", span_tail(found.span, header))
+        self.spans.append((found.segment, row["step"]))
         return cast(Mapping[str, Any], header[9])
 
     def _origin(self, segment: int, number: int) -> tuple[int | None, int | None]:

@@ -9,6 +9,8 @@
     ├── NotFound               no session, call or trace has this id
     ├── Ambiguous              a prefix fits more than one id
     ├── BadOtlp                what was received is no OTLP
+    ├── BadExport              a file to import is cut, was edited, or is of a newer release
+    ├── Undelivered            an endpoint did not take what was sent to it
     └── ReplayError            a replay cannot be done
         ├── NotReplayable      what is recorded does not suffice
         └── BudgetExceeded     a cap on calls, money or time was reached
@@ -75,6 +77,16 @@ class BadOtlp(OtelLLMError):
     """What was received is no OTLP; the message says what is wrong with it."""
 
     exit_code = 2
+
+
+class BadExport(OtelLLMError):
+    """A file cannot be imported: cut, edited, or of a newer release; the message says where, and what was imported."""
+
+    exit_code = 2
+
+
+class Undelivered(OtelLLMError):
+    """An endpoint did not take all that was sent to it; the message says what it said, and how much it took."""
 
 
 class ReplayError(OtelLLMError):

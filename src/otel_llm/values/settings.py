@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from otel_llm.values.destination import checked_forward, read_forward
 from otel_llm.values.errors import ConfigError
 
 log = logging.getLogger("otel_llm")
@@ -73,6 +74,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("OTEL_LLM_PROVIDERS", "providers", _hosts, "host=provider pairs for OpenAI-compatible endpoints"),
     Variable("OTEL_LLM_THREADS", "threads", _flag, "carry the context into ThreadPoolExecutor workers"),
     Variable("OTEL_LLM_INDEX", "index", _flag, "index the spool in the background of the instrumented program"),
+    Variable("OTEL_LLM_FORWARD", "forward", read_forward,
+             "more OTLP endpoints: name=url, comma-separated, each with ;content=none|masked|full, ;headers=VARIABLE, …"),
+    Variable("OTEL_LLM_FORWARD_CAP", "forward_cap_bytes", _bytes, "most disk that spans waiting for one endpoint may take"),
     Variable("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "content_on_spans", _content_mode,
              "content on spans and events for other exporters: NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT"),
     Variable("OTEL_SDK_DISABLED", "disabled", _flag, "switch everything off"),
@@ -85,10 +89,16 @@ STANDARD_VARIABLES: Mapping[str, str] = {
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "the same, for traces alone",
     "OTEL_EXPORTER_OTLP_HEADERS": "headers for that endpoint",
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf (default) or grpc",
+    "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip or none (default)",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "longest wait for that endpoint's answer, in seconds (1000 and more: milliseconds)",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE": "file with the certificates to trust for that endpoint",
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": "file with the client's own certificate",
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY": "file with the key of that certificate",
+    "OTEL_EXPORTER_OTLP_INSECURE": "true: gRPC without TLS where the endpoint has no scheme",
     "OTEL_TRACES_EXPORTER": "`replay` writes to the store under `opentelemetry-instrument`",
     "OTEL_TRACES_SAMPLER": "sampler of the tracer provider that otel_llm.init() installs",
 }
-"""Variables of OpenTelemetry that mean here what they mean elsewhere; the SDK reads them."""
+"""Variables of OpenTelemetry that mean here what they mean elsewhere; `…_OTLP_TRACES_…` goes before `…_OTLP_…`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +112,9 @@ class Settings:
     providers: Mapping[str, str] = field(default_factory=dict)
     threads: bool = False
     index: bool = True
+    forward: Mapping[str, str] = field(default_factory=dict)
+    """Name → `url;option=value;…`, as `otel_llm.values.destination` reads it."""
+    forward_cap_bytes: int = 1_000_000_000
     content_on_spans: str = "NO_CONTENT"
     disabled: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -147,8 +160,14 @@ def _checked(name: str, value: Any) -> Any:
                     return variable.read(value)
                 except ValueError as error:
                     raise ConfigError(f"{name}={value!r} is not usable; good values: {error}") from None
-    expected = {"content": bool, "redact": bool, "threads": bool, "index": bool, "disabled": bool, "max_body_bytes": int,
-                "providers": Mapping, "content_on_spans": str}[name]
+    expected: type[Any] = {
+        "content": bool, "redact": bool, "threads": bool, "index": bool, "disabled": bool, "max_body_bytes": int,
+        "providers": Mapping, "forward": Mapping, "forward_cap_bytes": int, "content_on_spans": str}[name]
     if not isinstance(value, expected):
         raise ConfigError(f"{name}={value!r} is not usable; good values: {expected.__name__}")
+    if name == "forward":
+        try:
+            return checked_forward(value)
+        except ValueError as error:
+            raise ConfigError(f"forward={value!r} is not usable; good values: {error}") from None
     return value

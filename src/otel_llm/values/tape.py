@@ -13,22 +13,27 @@ frame says:
 | `CALL_PART`  | `CallPart`            | the next bytes of a response that is still being read                       |
 | `CALL_END`   | `CallEnd`             | the rest of the response body, after content decoding                       |
 | `LOSS`       | `{reason: count}`     | –                                                                           |
+| `FORWARD`    | `ForwardHeader`       | –                                                                           |
 
 The response is the bodies of all `CALL_PART` frames in order, then that of `CALL_END`. A call without `CALL_END` was cut
 by the death of its process. A SPAN header is `[resource number, scope number, trace_id, span_id, parent_span_id, name,
 kind, start_ns, end_ns, attributes, events, links, status_code, status_message, trace_state, flags, dropped]`, where an
 event is `[name, time_ns, attributes, dropped]` and a link `[trace_id, span_id, trace_state, flags, attributes, dropped]`.
+
+`FORWARD` says where the spans of its segment go besides the store, so that whoever indexes what a dead process left sends
+it on as that process would have.
 """
 
 from __future__ import annotations
 
 from typing import Any, NotRequired, Protocol, TypedDict
 
-RESOURCE, SCOPE, SPAN, CALL_START, CALL_PART, CALL_END, LOSS = 1, 2, 3, 4, 5, 6, 7
+RESOURCE, SCOPE, SPAN, CALL_START, CALL_PART, CALL_END, LOSS, FORWARD = 1, 2, 3, 4, 5, 6, 7, 8
 FUNCTION = "function"
 """The `api` of a step that is no call: a tool, an agent, a workflow, a retrieval. Its bodies are arguments and result as JSON."""
 
-KIND_NAMES = {1: "resource", 2: "scope", 3: "span", 4: "call_start", 5: "call_part", 6: "call_end", 7: "loss"}
+KIND_NAMES = {1: "resource", 2: "scope", 3: "span", 4: "call_start", 5: "call_part", 6: "call_end", 7: "loss",
+              8: "forward"}
 
 
 class ResourceHeader(TypedDict):
@@ -45,6 +50,20 @@ class ScopeHeader(TypedDict):
     version: str
     schema_url: str
     attributes: dict[str, Any]
+
+
+class ForwardHeader(TypedDict):
+    """A destination of the spans in this segment, as `otel_llm.values.destination` has it, without anything secret."""
+
+    number: int
+    name: str
+    endpoint: str
+    protocol: str
+    content: str
+    headers: str
+    """Variables that hold the headers; never the headers."""
+    cap_bytes: int
+    """How much disk the queue of this destination may take."""
 
 
 class CallStart(TypedDict):

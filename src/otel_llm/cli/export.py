@@ -1,0 +1,139 @@
+"""`otel-llm export …`: stored sessions to a file or an endpoint; the sub-verbs stand in `otel_llm.cli.verbs`.
+
+What they share stands here: which sessions, where the output goes, and how progress is shown. A file is written under another
+name and takes its place when it is whole, so that an interrupted export leaves what was there before.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from otel_llm.cli import numbers
+from otel_llm.cli.app import App
+from otel_llm.cli.filters import SESSION_STATUS, filter_options, make_filter
+from otel_llm.cli.ids import SessionId, with_sessions
+from otel_llm.cli.output import note
+from otel_llm.cli.verbs import EXPORT_VERBS, VerbGroup
+from otel_llm.values.archive import Archive, Damaged
+from otel_llm.values.errors import ConfigError, StoreDamaged, StoreError
+from otel_llm.values.session import Filter
+
+export = VerbGroup("export", EXPORT_VERBS, help="Send stored sessions on: to any OTLP endpoint, or to files.")
+
+STDOUT = "-"
+SHOWN_EVERY = 500
+"""Steps between two signs of progress."""
+
+Command = Callable[..., Any]
+
+
+def which_sessions(command: Command) -> Command:
+    """The ids and conditions that choose sessions, as parameters for `chosen`."""
+    command = filter_options(statuses=SESSION_STATUS, session=False)(command)
+    return click.argument("sessions", nargs=-1, metavar="[SESSION]…", type=SessionId())(command)
+
+
+def chosen(app: App, sessions: Sequence[str], given: dict[str, Any]) -> tuple[Archive, Filter]:
+    """The store as an archive, and the sessions that these ids and conditions mean; all when there are none."""
+    where = make_filter(now_ns=app.now_ns(), statuses=SESSION_STATUS, **given)
+    store = app.store
+    return archive(store), with_sessions(store, where, sessions)
+
+
+def archive(store: object) -> Archive:
+    """The store, when it can be exported and imported into."""
+    if not isinstance(store, Archive):
+        raise StoreError("This kind of store cannot be exported or imported into.")
+    return store
+
+
+@contextmanager
+def output_file(place: str) -> Iterator[BinaryIO]:
+    """A file that appears when it is whole, readable by its owner alone; or standard output for `-`."""
+    if place == STDOUT:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    goal = Path(place)
+    if goal.is_dir():
+        raise ConfigError(f"{place} is a directory; give a file, such as -o {goal / 'export'}.")
+    if goal.exists() and not goal.is_file():  # a pipe, /dev/stdout
+        with _opened(goal, os.O_WRONLY) as file:
+            yield file
+        return
+    young = goal.with_name(f".{goal.name}.{os.getpid()}.part")
+    try:
+        with _opened(young, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(young, goal)
+    except BaseException:
+        young.unlink(missing_ok=True)
+        raise
+
+
+def _opened(path: Path, flags: int) -> BinaryIO:
+    try:
+        return os.fdopen(os.open(path, flags | os.O_CLOEXEC, 0o600), "wb")
+    except OSError as error:
+        raise ConfigError(f"{path.parent} cannot be written: {error.strerror or error}. Choose another file with -o.") from None
+
+
+class Progress:
+    """A count on standard error that moves while somebody looks at it."""
+
+    def __init__(self, what: str, total: int | None = None) -> None:
+        self._what, self._total = what, total
+        self._is_shown = sys.stderr.isatty()
+        self._next = SHOWN_EVERY
+        self._has_line = False
+
+    def __call__(self, count: int) -> None:
+        if self._is_shown and count >= self._next:
+            self._next = count + SHOWN_EVERY
+            of = f" of {numbers.count(self._total)}" if self._total is not None else ""
+            sys.stderr.write(f"\r{numbers.count(count)}{of} {self._what}")
+            sys.stderr.flush()
+            self._has_line = True
+
+    def end(self) -> None:
+        """Leave the line to what comes next."""
+        if self._has_line:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._has_line = False
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Progress]:
+    made = Progress(what, total)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def report_damage(damaged: Iterable[Damaged]) -> None:
+    """Raise when steps could not be read; the others were exported."""
+    found = list(damaged)
+    for step in found[:10]:
+        note(f"Step {step.span_id} of session {step.session_id} cannot be read: {step.reason}")
+    if found:
+        raise StoreDamaged(f"The export lacks {numbers.plural(len(found), 'step')} that could not be read. The rest is there; "
+                           "`otel-llm doctor` says more about the store.")
+
+
+def nothing_fits(has_conditions: bool) -> str:
+    """What to say when there is nothing to export."""
+    if has_conditions:
+        return "Nothing fits these conditions."
+    return "Nothing is recorded here yet; `otel-llm doctor` says where this store is."

@@ -1,0 +1,145 @@
+"""What a destination sees of prompts and answers, by its content policy.
+
+| policy   | messages, arguments, results                                                                               |
+|----------|------------------------------------------------------------------------------------------------------------|
+| `none`   | what the span carries anyway; nothing is added                                                             |
+| `masked` | their shape (roles, part types, tool names, ids) with every text replaced by its length                    |
+| `full`   | made from the recorded bytes, JSON strings in the schemas' shape, shortened by structure above a limit      |
+
+Raw bodies go nowhere under any of them. `masked` also masks the messages of errors, which like to quote content; what other
+instrumentors write under names of their own is not ours to know. Redaction is done already: the recorded bytes have it.
+
+Attributes are as a span frame has them, values that JSON cannot tell apart tagged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from otel_llm import semconv
+from otel_llm.adapters import by_name, read_call
+from otel_llm.store.bodies import Wire
+from otel_llm.values.tape import FUNCTION
+
+MAX_CONTENT = 64_000
+"""Bytes of one content attribute."""
+LONG = 256
+"""Characters of an attribute that stay when a span is too large for its receiver."""
+
+BODIES = frozenset({semconv.OTEL_LLM_REQUEST_BODY, semconv.OTEL_LLM_RESPONSE_BODY})
+MESSAGES = frozenset({semconv.GEN_AI_SYSTEM_INSTRUCTIONS, semconv.GEN_AI_INPUT_MESSAGES, semconv.GEN_AI_OUTPUT_MESSAGES,
+                      semconv.GEN_AI_TOOL_DEFINITIONS})
+TEXTS = frozenset({semconv.GEN_AI_TOOL_CALL_ARGUMENTS, semconv.GEN_AI_TOOL_CALL_RESULT, semconv.GEN_AI_RETRIEVAL_QUERY_TEXT,
+                   semconv.GEN_AI_RETRIEVAL_DOCUMENTS, semconv.OTEL_LLM_ERROR_MESSAGE, semconv.EXCEPTION_MESSAGE,
+                   semconv.EXCEPTION_STACKTRACE})
+_KEPT = frozenset({"type", "role", "name", "id", "finish_reason", "modality", "mime_type", "other_type"})
+_STEP_INPUT = {"tool": semconv.GEN_AI_TOOL_CALL_ARGUMENTS, "retrieval": semconv.GEN_AI_RETRIEVAL_QUERY_TEXT}
+_STEP_OUTPUT = {"tool": semconv.GEN_AI_TOOL_CALL_RESULT}
+
+Attributes = dict[str, Any]
+
+
+def apply(policy: str, attributes: Attributes, kind: str, read: Callable[[], tuple[Wire | None, bytes | None]]) -> Attributes:
+    """The attributes under a policy; `kind` is the step's, `read` gives what was recorded of it."""
+    if BODIES & attributes.keys():
+        attributes = {key: value for key, value in attributes.items() if key not in BODIES}
+    if policy == "none":
+        return attributes
+    wire, response = read()
+    if wire is not None:
+        attributes = {**recorded(wire, response, kind), **attributes}
+    return masked(attributes) if policy == "masked" else attributes
+
+
+def recorded(wire: Wire, response: bytes | None, kind: str) -> Attributes:
+    """The content of a call, or of a step that is none, as attributes."""
+    start, end = wire.start, wire.end
+    out: Attributes = {key: value for key, value in start["attributes"].items()
+                       if key.startswith(semconv.GEN_AI_PROMPT_VARIABLE_PREFIX)}
+    if start["api"] == FUNCTION:
+        return {**out, **_step(wire.request, response, kind)}
+    adapter = by_name(start["api"])
+    if adapter is None:
+        return out
+    provider = start["attributes"].get(semconv.GEN_AI_PROVIDER_NAME)
+    call, _ = read_call(adapter, provider if isinstance(provider, str) else None, wire.request, response,
+                        end["content_type"] if end is not None else "", status=end["status"] if end is not None else None)
+    out |= {key: semconv.json_text(value) for key, value in semconv.write_content(call, max_bytes=MAX_CONTENT).items()}
+    return out
+
+
+def _step(arguments: bytes | None, result: bytes | None, kind: str) -> Attributes:
+    """Arguments and result of a workflow, an agent, a tool or a retrieval; messages where the conventions have no name."""
+    out: Attributes = {}
+    for body, names, fallback, role in ((arguments, _STEP_INPUT, semconv.GEN_AI_INPUT_MESSAGES, "user"),
+                                        (result, _STEP_OUTPUT, semconv.GEN_AI_OUTPUT_MESSAGES, "assistant")):
+        if body is None or body in (b"", b"null") or (kind == "retrieval" and role == "assistant"):
+            continue
+        text = body.decode("utf-8", "replace")
+        if len(text) > MAX_CONTENT:
+            text = f"{text[:MAX_CONTENT]}… [{len(text) - MAX_CONTENT} characters left out]"
+        out[names.get(kind, fallback)] = text if kind in names else semconv.json_text(
+            [{"role": role, "parts": [{"type": "text", "content": text}]}])
+    return out
+
+
+# ---- masking ----------------------------------------------------------------------------------------------------------
+
+
+def masked(attributes: Mapping[str, Any]) -> Attributes:
+    """Attributes with their content masked, wherever they stand: on a span or on an event of it."""
+    return {key: _masked(key, value) for key, value in attributes.items()}
+
+
+def _masked(key: str, value: Any) -> Any:
+    if key in MESSAGES:
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError):
+                return marker(value)
+        return semconv.json_text(_shape(value["m"] if isinstance(value, dict) and "m" in value else value))
+    if key in TEXTS or key.startswith(semconv.GEN_AI_PROMPT_VARIABLE_PREFIX):
+        return marker(value)
+    return value
+
+
+def _shape(value: Any, key: str = "") -> Any:
+    if isinstance(value, list):
+        return [_shape(member) for member in value]
+    if isinstance(value, dict) and key in ("", "parts"):
+        return {name: _shape(inner, name) if name == "parts" or name in _KEPT else marker(inner) for name, inner in value.items()}
+    return value if isinstance(value, str) and key in _KEPT or value is None else marker(value)
+
+
+def marker(value: Any) -> str:
+    """What stands for a content: how long it is."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return f"[{len(text)} characters]"
+
+
+# ---- a span that is too large -----------------------------------------------------------------------------------------
+
+
+def stripped(rest: list[Any]) -> list[Any]:
+    """What a span frame says behind the times, without anything long; each cut says how much is gone."""
+    attributes, events, links, code, message, *more = rest
+    return [_short(attributes), [[name, at, _short(of_event), lost] for name, at, of_event, lost in events],
+            [[*link[:4], _short(link[4]), link[5]] for link in links], code,
+            message if len(message) <= LONG else _left_out(len(message)), *more]
+
+
+def _short(attributes: Mapping[str, Any]) -> Attributes:
+    return {key: value if (size := _size(value)) <= LONG else _left_out(size) for key, value in attributes.items()}
+
+
+def _left_out(size: int) -> str:
+    return f"[{size} characters left out: too large for the receiver]"
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return 0 if isinstance(value, (bool, int, float)) or value is None else len(json.dumps(value))
