@@ -223,3 +223,17 @@ def test_the_demo_shows_a_session_a_search_and_a_diff(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "the built-in simulator (nothing leaves this machine)" in done.stdout
     assert "recovered" in done.stdout and "lookup_order" in done.stdout and "→ gpt-4.1" in done.stdout
+
+
+def test_programs_that_seed_random_do_not_repeat_their_ids(tmp_path: Path, sim: Simulator) -> None:
+    """Else the second run would be taken for a redelivery of the first, and be lost."""
+    program = "import random; random.seed(0); import openai; openai.OpenAI().models.list(); random.seed(0); openai.OpenAI().models.list()"
+    env = {**os.environ, "OPENAI_API_KEY": "x", "OPENAI_BASE_URL": sim.base_url, "OTEL_LLM_STORE": str(tmp_path / "store")}
+    for way in (["-m", "otel_llm.cli", "run", "--", sys.executable], []):
+        auto = {} if way else {"OTEL_TRACES_EXPORTER": "replay"}
+        tool = [] if way else [str(Path(sys.executable).with_name("opentelemetry-instrument"))]
+        for _ in range(2):
+            subprocess.run([*tool, sys.executable, *way, "-c", program], env={**env, **auto}, check=True, capture_output=True)
+
+    calls = SqliteStore(tmp_path / "store").calls(Filter())
+    assert len({call.span_id for call in calls}) == len(calls) == 8

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from otel_llm.capture.ids import Ids
 from otel_llm.values.tape import Tape
 
 NAME = "replay"
@@ -28,6 +29,8 @@ def make_configurator(open_tape: Callable[[], Tape]) -> Any:
         def _configure(self, **kwargs: Any) -> None:
             names = [n.strip() for n in os.environ.get("OTEL_TRACES_EXPORTER", "").split(",") if n.strip()]
             if NAME in names:
+                if not os.environ.get("OTEL_PYTHON_ID_GENERATOR"):
+                    kwargs.setdefault("id_generator", Ids())
                 kwargs.setdefault("span_processors", []).append(_processor(open_tape()))
                 rest = [n for n in names if n != NAME]
                 os.environ["OTEL_TRACES_EXPORTER"] = ",".join(rest) or "none"

@@ -223,6 +223,7 @@ def _start(settings: Settings) -> None:
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
 
+    from otel_llm.capture.ids import tracer_provider
     from otel_llm.store.exporter import ReplayProcessor
 
     tape = _cell.open_tape(settings)
@@ -230,7 +231,7 @@ def _start(settings: Settings) -> None:
     if isinstance(current, TracerProvider):
         _cell.provider, others = current, True
     else:
-        _cell.provider = TracerProvider()
+        _cell.provider = tracer_provider()
         _cell.forward(settings, first=True)
         trace.set_tracer_provider(_cell.provider)
     if _cell.forwarding is not None and settings.index:
@@ -338,9 +339,9 @@ def open_forwarding(settings: Settings) -> Forwarding:
 def make_sender(settings: Settings) -> tuple[Sender, Callable[[], None]]:
     """A sender that records into the store of these settings, and the function that finishes its recording."""
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
 
     from otel_llm import semconv
+    from otel_llm.capture.ids import tracer_provider
     from otel_llm.capture.recorder import Recorder
     from otel_llm.capture.sender import HttpSender
     from otel_llm.pricing import PriceTable
@@ -351,7 +352,7 @@ def make_sender(settings: Settings) -> tuple[Sender, Callable[[], None]]:
 
     directory = store_directory(settings)
     spool = Spool(directory / "spool")
-    provider = TracerProvider(resource=Resource.create({"service.name": "otel-llm replay"}), shutdown_on_exit=False)
+    provider = tracer_provider(resource=Resource.create({"service.name": "otel-llm replay"}), shutdown_on_exit=False)
     provider.add_span_processor(ReplayProcessor(spool))
     forwards = forwards_for(spool, directory, settings, os.environ)
     if forwards is not None:
