@@ -30,8 +30,8 @@ PROCESSORS: dict[str, Callable[[Spool], SpanProcessor]] = {
 }
 
 
-def provider(processor: SpanProcessor, **more: Any) -> TracerProvider:
-    made = TracerProvider(resource=Resource({"service.name": "shop"}), shutdown_on_exit=False, **more)
+def provider(processor: SpanProcessor, service: str = "shop", **more: Any) -> TracerProvider:
+    made = TracerProvider(resource=Resource({"service.name": service}), shutdown_on_exit=False, **more)
     made.add_span_processor(processor)
     return made
 
@@ -155,3 +155,18 @@ def test_a_span_ends_up_on_the_tape_when_end_returns(tmp_path: Path, spool: Spoo
 
     (name, _), = segments(spool.directory)
     assert json.dumps("work").encode() in (spool.directory / name).read_bytes()
+
+
+def test_text_that_is_no_utf8_is_shown_with_question_marks_and_kept_as_it_was(spool: Spool, store: SqliteStore) -> None:
+    bad = "caf\udce9"
+    made = provider(ReplayProcessor(spool), service=bad)
+    said = {"gen_ai.conversation.id": bad, "session.id": bad, "user.id": bad, "otel_llm.tag.team": bad, "gen_ai.request.model": bad,
+            "gen_ai.operation.name": "chat"}
+    span = made.get_tracer(bad).start_span(bad)
+    span._attributes._dict.update(said)  # type: ignore[attr-defined]  # past the SDK's own check
+    span.end()
+
+    (row,) = store.sessions(Filter())
+    assert (row.session_id, row.user_id, row.service, dict(row.tags)) == ("caf?", "caf?", "caf?", {"team": bad})
+    kept = only_span(store)
+    assert (kept.name, kept.scope.name, kept.resource.attributes["service.name"], kept.attributes) == (bad, bad, bad, said)

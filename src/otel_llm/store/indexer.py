@@ -29,6 +29,7 @@ from otel_llm.store.rollup import roll_up
 from otel_llm.store.seen import Seen
 from otel_llm.store.segments import GAP, YOUNG, has_writer, process_of, segments
 from otel_llm.store.sessions import Sessions
+from otel_llm.store.spanframe import storable
 from otel_llm.store.steps import Pricer, StepWriter
 from otel_llm.values.guard import faults
 
@@ -248,7 +249,7 @@ class Indexer:
         table, column = ("resource", "service") if is_resource else ("scope", "name")
         execute = self.connection.execute
         execute(f"INSERT OR IGNORE INTO {table} (content, {column}) VALUES (?, ?)",  # noqa: S608
-                (text, extra if isinstance(extra, str) else None))
+                (text, storable(extra) if isinstance(extra, str) else None))
         found = execute(f"SELECT {table} FROM {table} WHERE content = ?", (text,)).fetchone()[0]  # noqa: S608
         execute(f"INSERT OR REPLACE INTO segment_origin (segment, number, {table}) VALUES (?, ?, ?)",  # noqa: S608
                 (segment, number, found))

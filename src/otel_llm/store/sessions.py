@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
 from otel_llm.store.seen import Seen
+from otel_llm.store.spanframe import storable
 from otel_llm.values.canonical import canonical_json, keyed_hash
 
 NEVER = 1 << 62
@@ -128,7 +129,7 @@ class Sessions:
         trace = self.trace(trace_id)
         match = None if conversation is None else self.match(conversation, process, None if trace is None else trace.session)
         if named is not None:
-            session = self._session(named, inferred=False)
+            session = self._session(storable(named), inferred=False)
             if trace is None:
                 trace = self._new_trace(trace_id, session, is_named=True)
             elif not trace.is_named:

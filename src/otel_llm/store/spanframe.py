@@ -206,6 +206,11 @@ def is_utf8(text: str) -> bool:
     return True
 
 
+def storable(text: str) -> str:
+    """Text as SQLite can hold it: lone surrogates become `?`."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
 def from_tail(tail: bytes, head: list[Any]) -> list[Any]:
     """The span frame's list again; `head` are the first nine values: numbers, ids, name, kind and times."""
     whole: list[Any] = json.loads(tail if tail.startswith(b"[") else _head(head) + tail)
