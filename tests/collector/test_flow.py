@@ -173,7 +173,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
 
 def test_a_gateway_keeps_what_matters_of_1000_traces_and_counts_all(shop: Running, sink: Sink, certificate: dict[str, str]) -> None:
     def change(i: int) -> dict[str, Any]:
-        special = {500: {names.OTEL_LLM_COST_TOTAL: 2.5}, 501: {"otel_llm.keep": True}, 502: {names.ERROR_TYPE: "timeout"}}
+        special = {500: {names.OTEL_LLM_COST_TOTAL: 2.5}, 501: {names.OTEL_LLM_KEEP: True}, 502: {names.ERROR_TYPE: "timeout"}}
         return {**CONTENT, **special.get(i, {})}
 
     ports = free_ports()
@@ -375,7 +375,7 @@ def metrics_of(expressions: list[str]) -> set[str]:
 
 def test_a_marked_trace_survives_sampling_at_zero_percent(sink: Sink) -> None:
     ports = free_ports()
-    spans = calls("zero", 50, lambda i: {"otel_llm.keep": i == 7})
+    spans = calls("zero", 50, lambda i: {names.OTEL_LLM_KEEP: i == 7})
 
     with Sink() as viewer:
         with otelcol(render(Choices(jaeger=viewer.url, replay=sink.url, ports=ports, sampling=0, decision_wait="500ms")), ports=ports) as hop:

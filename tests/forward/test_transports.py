@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,8 @@ import pytest
 
 from forward.conftest import Place
 from otel_llm.otlp import decode
-from support.otlp_sink import OtlpSink
+from support.backends import eventually
+from support.otlp_sink import OtlpSink, cut
 
 TLS = Path(__file__).parent / "tls"
 CA, CLIENT = str(TLS / "ca.pem"), (str(TLS / "client.pem"), str(TLS / "client.key"))
@@ -25,6 +28,11 @@ def context(*, wants_client: bool = False) -> ssl.SSLContext:
         made.verify_mode = ssl.CERT_REQUIRED
         made.load_verify_locations(CA)
     return made
+
+
+def sockets() -> list[socket.socket]:
+    """Every TCP socket of this process that is open."""
+    return [one for one in gc.get_objects() if isinstance(one, socket.socket) and one.family == socket.AF_INET and one.fileno() >= 0]
 
 
 class TestHttp:
@@ -49,6 +57,20 @@ class TestHttp:
             assert place.forward()
 
             assert proxy.seen[0].path == place.waiting().endpoint
+
+    def test_a_connection_that_breaks_leaves_no_socket_behind(self, place: Place, sink: OtlpSink) -> None:
+        """Not even until the next garbage collection: a backend that comes and goes would cost a descriptor each time."""
+        place.record(1, "x" * 8_000_000)
+        sink.script(cut())
+        before = {id(one): one for one in sockets()}
+        gc.disable()
+        try:
+            place.once()
+
+            assert place.waiting().failures == 1
+            eventually(sockets, until=lambda found: all(id(one) in before for one in found))
+        finally:
+            gc.enable()
 
     def test_a_name_that_nobody_has_is_an_error_to_try_again(self, places: Callable[..., Place]) -> None:
         place = places(OTEL_EXPORTER_OTLP_ENDPOINT="http://nobody.invalid:4318")

@@ -197,6 +197,19 @@ class TestConventions:
             "part_type_unknown", "role_unknown", "tool_arguments_string", "tool_call_id_missing", "empty_value", "model_missing",
             "tool_response_orphan"}
 
+    @pytest.mark.parametrize("key", [
+        "gen_ai.input.messages", "gen_ai.tool.call.result", "gen_ai.evaluation.explanation", "otel_llm.response.body",
+        "exception.message", "gen_ai.prompt.variable.city", "gen_ai.prompt.0.content", "llm.input_messages.0.message.content",
+        "input.value", "traceloop.entity.output", "ai.response.text"])
+    def test_what_quotes_content_is_known(self, key: str) -> None:
+        assert semconv.quotes_content(key)
+
+    @pytest.mark.parametrize("key", [
+        "gen_ai.request.model", "gen_ai.prompt.name", "gen_ai.tool.name", "gen_ai.usage.input_tokens", "exception.type",
+        "otel_llm.request.id", "input.value.length", "my.all_messages"])
+    def test_what_quotes_none_as_well(self, key: str) -> None:
+        assert not semconv.quotes_content(key)
+
     def test_every_name_is_one_that_the_registry_knows(self) -> None:
         _, registry = _checker()
         ours = {k: v for k, v in vars(semconv).items() if k.isupper() and isinstance(v, str)}

@@ -292,6 +292,7 @@ class TestTape:
 
         tape.write(otlp.decode(otlp.encode([span(1, status_message=word, events=(EventData("exception", 1, {"exception.message": word}),), attributes={
             "gen_ai.operation.name": "chat", "gen_ai.input.messages": word, "gen_ai.prompt.variable.x": word,
+            "gen_ai.evaluation.explanation": word, "input.value": word, "gen_ai.completion.0.content": word,
             "otel_llm.request.body": word, "otel_llm.response.body": word})])))
         tape.close()
 

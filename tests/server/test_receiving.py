@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from otel_llm import otlp
+from otel_llm.replay.view import messages
 from otel_llm.store.exporter import ReplayProcessor
 from otel_llm.store.spool import Spool
 from otel_llm.store.sqlite import SqliteStore
@@ -125,6 +126,8 @@ def test_a_foreign_chat_span_is_read_into_the_same_values(server: Serving, store
     assert (step.request_preview, step.response_preview) == ("Where is my marmalade order?", "It left the warehouse yesterday.")
     assert [hit.step.span_id for hit in store.search("marmalade warehouse", Filter())] == [made.span_id]
     assert store.span(made.span_id) == made
+    assert [entry.message.text for entry in messages(store, [step])] == [
+        "Where is my marmalade order?", "It left the warehouse yesterday."]
 
 
 REQUEST = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Which  tea?"}]}, indent=1)

@@ -1,7 +1,7 @@
 """`otel-llm doctor`: what can be recorded here, where it goes, what is there, and what was lost.
 
-Each line is a finding: `ok`, `note` (good to know) or `problem` (something is not recorded as one would think). Exit 4 when
-the store cannot be used, else 0.
+Endpoints that spans go to are asked, with an empty request, whether they take any. Each line is a finding: `ok`, `note` (good
+to know) or `problem` (something is not recorded or not sent on as one would think). Exit 4 when the store cannot be used, else 0.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ import click
 from otel_llm._version import __version__
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
+from otel_llm.cli.endpoints import advice, ask
 from otel_llm.cli.output import Line, Output, width_of
 from otel_llm.cli.safe import line
 from otel_llm.cli.table import Column, form_options, print_rows
-from otel_llm.values.errors import StoreError
+from otel_llm.values.destination import FIRST, Destination, first_destination
+from otel_llm.values.destination import destinations as all_destinations
+from otel_llm.values.errors import ConfigError, StoreError
 
 GROUPS = ("opentelemetry_configurator", "opentelemetry_distro", "opentelemetry_instrumentor")
 _GENAI = ("openai", "anthropic", "genai", "llm", "langchain", "bedrock", "vertex", "mistral", "groq", "cohere")
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +128,40 @@ def _source(app: App) -> str:
 
 
 def destinations(app: App) -> Iterator[Finding]:
-    """Where spans go besides the store."""
-    endpoint = next((value for name in _ENDPOINTS if (value := app.environ.get(name, "").strip())), None)
-    if endpoint:
-        place = _place(endpoint)
-        yield Finding("ok", "OTLP", f"spans also go to {place}, content: {app.settings.content_on_spans}", place)
-    for name, entry in app.settings.forward.items():
-        url, _, options = entry.partition(";")
-        if url:
-            yield Finding("ok", name, f"spans also go to {_place(url)}{f' ({options})' if options else ''}", _place(url))
-    if not endpoint and not app.settings.forward:
-        yield Finding("note", "OTLP", "spans go to the store alone; set OTEL_EXPORTER_OTLP_ENDPOINT to send them on")
+    """Where spans go besides the store, and whether they are taken there."""
+    named = app.settings.forward
+    found = all_destinations(named, app.environ, first=False)
+    try:
+        standard = first_destination(app.environ, named.get(FIRST, ""))
+    except ConfigError as error:
+        yield Finding("problem", FIRST, f"{error} Spans stay in the store.")
+    else:
+        if standard is not None:
+            found.insert(0, standard)
+        elif FIRST in named:
+            yield Finding("problem", FIRST, f"OTEL_LLM_FORWARD has options for {FIRST}; OTEL_EXPORTER_OTLP_ENDPOINT is not set")
+        elif not named:
+            yield Finding("note", "OTLP", "spans go to the store alone; set OTEL_EXPORTER_OTLP_ENDPOINT to send them on")
+    for one in found:
+        words = ask(one, app.environ)
+        if words is None:
+            yield Finding("ok", one.name, f"spans also go to {one.place}, which takes them; {_exposure(app, one)}", one.place)
+        else:
+            todo = advice(words, one, app.environ)
+            yield Finding("problem", one.name, f"{one.place} takes no spans: {words}{f' – {todo}' if todo else ''}", one.place)
     yield from backlog(app)
+
+
+def _exposure(app: App, one: Destination) -> str:
+    """What the endpoint sees of prompts and answers."""
+    is_on_spans = "SPAN" in app.settings.content_on_spans
+    if not app.settings.content:
+        return "without prompts and answers, which are not recorded"
+    if one.content == "masked":
+        return "prompts and answers masked"
+    if one.content == "full" or is_on_spans:
+        return "with prompts and answers"
+    return "without prompts and answers; OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY adds them"
 
 
 def backlog(app: App) -> Iterator[Finding]:
@@ -156,12 +180,9 @@ def backlog(app: App) -> Iterator[Finding]:
             text += f"; last error {numbers.clock(one['last_error_ns'])}: {one['last_error']}"
         is_bad = one["refused"] or one["lost"] or one["state"] == "misplaced" or one["failures"]
         yield Finding("problem" if is_bad else "ok", f"to {one['name']}", text, dict(one))
-
-
-def _place(url: str) -> str:
-    """A URL without what may be secret in it."""
-    scheme, mark, rest = url.partition("://")
-    return scheme + mark + rest.partition("?")[0].rpartition("@")[2]
+    if any(one["waiting"] for one in found):
+        yield Finding("note", "waiting spans", "go out with the next program that records here, or now with "
+                      "`otel-llm forward run --until-empty`")
 
 
 def neighbours() -> Iterator[Finding]:

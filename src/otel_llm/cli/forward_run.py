@@ -37,9 +37,12 @@ def run(app: App, until_empty: bool, timeout: float | None) -> int:
 
     with opened(app) as forwarding:
         before = {one.number: one.sent for one in forwarding.waiting()}
-        if not before and until_empty:
+        if not before:
             note(NOTHING)
+        if not before and until_empty:
             return 0
+        if not until_empty:
+            note("Sending what comes; Ctrl-C stops (--until-empty ends when nothing waits).")
         is_empty = forwarding.run(until_empty=until_empty, timeout_s=timeout, tell=tell, sleep=app.sleep)
         for one in forwarding.waiting():
             click.echo(f"{one.name}\t{one.endpoint}\tsent {one.sent - before.get(one.number, 0)}\twaiting {one.waiting}"

@@ -13,8 +13,6 @@ from typing import Any
 from otel_llm.collector_config.choices import Choices
 from otel_llm.semconv import names
 
-KEEP = "otel_llm.keep"
-"""True on a span whose trace shall be kept whatever the percentage says."""
 SLOW_MS = 30_000
 DEAR_USD = 0.5
 TRACES = 50_000
@@ -22,7 +20,8 @@ TRACES = 50_000
 
 def tail_sampling(choices: Choices) -> dict[str, Any]:
     """The sampler; a trace is kept when one of its policies says so."""
-    error, cost, keep = (f'span.attributes["{name}"]' for name in (names.ERROR_TYPE, names.OTEL_LLM_COST_TOTAL, KEEP))
+    read = (names.ERROR_TYPE, names.OTEL_LLM_COST_TOTAL, names.OTEL_LLM_KEEP)
+    error, cost, keep = (f'span.attributes["{name}"]' for name in read)
     return {
         "decision_wait": choices.decision_wait,
         "num_traces": TRACES,

@@ -13,28 +13,13 @@ from typing import Any
 
 from otel_llm.collector_config.choices import Content
 from otel_llm.collector_config.emit import Noted, literal
-from otel_llm.semconv import names
+from otel_llm.semconv import names, quoting
 
 MAX_ATTRIBUTE = 262_144
 """Bytes of one attribute in a viewer. The page of a 10 MB span takes Jaeger's UI eleven seconds."""
 
 OLD_CACHE_NAME = next(old for old, new in names.LEGACY_NAMES.items()
                       if new == names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS)
-
-_CONTENT = (
-    names.GEN_AI_SYSTEM_INSTRUCTIONS, names.GEN_AI_INPUT_MESSAGES, names.GEN_AI_OUTPUT_MESSAGES, names.GEN_AI_TOOL_DEFINITIONS,
-    names.GEN_AI_TOOL_CALL_ARGUMENTS, names.GEN_AI_TOOL_CALL_RESULT, names.GEN_AI_RETRIEVAL_QUERY_TEXT,
-    names.GEN_AI_RETRIEVAL_DOCUMENTS, names.GEN_AI_EVALUATION_EXPLANATION, names.OTEL_LLM_ERROR_MESSAGE,
-    names.EXCEPTION_MESSAGE, names.EXCEPTION_STACKTRACE,
-)
-_FOREIGN_CONTENT = (
-    r"(gen_ai|llm)\.(prompt|completion)(s|\.\d+\..*)?", r"gen_ai\.content\..*", r"gen_ai\.(request|response)\.messages",
-    r"llm\.(input_messages|output_messages|tools|prompt_template|invocation_parameters)\b.*", r"(input|output)\.value",
-    r"(traceloop\.entity|langfuse\.(trace|observation))\.(input|output)", r"mlflow\.span(Inputs|Outputs)", r"all_messages",
-    r"(request|response)_data", r"ai\.(prompt|response\.(text|object|toolCalls)|toolCall\.(args|result)).*",
-    r"retrieval\.documents\..*", r"embedding\.embeddings\..*", r"tool\.parameters", r"lk\.(chat_ctx|user_input|response).*",
-)
-"""How other instrumentations name what they quote (OpenLLMetry, OpenInference, Vercel AI, Logfire, Langfuse, MLflow, LiveKit)."""
 
 _START = r"(?:\b|\\+[nrtbf]|\\+u[0-9a-fA-F]{4})"
 """Where a word begins in JSON text; an escape before it goes along, so that no half of one stays behind."""
@@ -116,8 +101,9 @@ def redaction(policy: Content) -> dict[str, Any]:
 
 def content_keys() -> str:
     """One pattern for every key that quotes content."""
-    ours = [name.replace(".", r"\.") for name in _CONTENT] + [names.GEN_AI_PROMPT_VARIABLE_PREFIX.replace(".", r"\.") + ".*"]
-    return f"^({'|'.join([*ours, *_FOREIGN_CONTENT])})$"
+    ours = (*quoting.CONTENT_MESSAGES, *quoting.CONTENT_TEXTS, f"{names.GEN_AI_PROMPT_VARIABLE_PREFIX}*")
+    patterns = (*(name.replace(".", r"\.").replace("*", ".*") for name in ours), *quoting.FOREIGN_CONTENT)
+    return f"^({'|'.join(patterns)})$"
 
 
 def _of(context: str, name: str) -> str:
@@ -125,7 +111,7 @@ def _of(context: str, name: str) -> str:
 
 
 def _without_bodies(context: str) -> list[str]:
-    return [f'delete_key({context}.attributes, "{name}")' for name in (names.OTEL_LLM_REQUEST_BODY, names.OTEL_LLM_RESPONSE_BODY)]
+    return [f'delete_key({context}.attributes, "{name}")' for name in quoting.CONTENT_BODIES]
 
 
 def _without_content(context: str) -> str:

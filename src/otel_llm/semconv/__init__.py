@@ -1,8 +1,8 @@
 """The GenAI semantic conventions in one place: every attribute name, and the way from a call to attributes and back.
 
-`names` holds the names, `writing` makes attributes of a call, `content` puts messages into the schemas' shape, `reading` is
-the inverse of both. Import from here: `from otel_llm import semconv`, then `semconv.GEN_AI_REQUEST_MODEL`,
-`semconv.write(…)`.
+`names` holds the names, `quoting` says which of them quote content, `writing` makes attributes of a call, `content` puts
+messages into the schemas' shape, `reading` is the inverse of both. Import from here: `from otel_llm import semconv`, then
+`semconv.GEN_AI_REQUEST_MODEL`, `semconv.write(…)`.
 """
 
 from otel_llm.semconv.content import json_text as json_text
@@ -10,6 +10,12 @@ from otel_llm.semconv.content import write_content as write_content
 from otel_llm.semconv.content import write_messages as write_messages
 from otel_llm.semconv.content import write_part as write_part
 from otel_llm.semconv.names import *  # noqa: F403
+from otel_llm.semconv.quoting import CONTENT as CONTENT
+from otel_llm.semconv.quoting import CONTENT_BODIES as CONTENT_BODIES
+from otel_llm.semconv.quoting import CONTENT_MESSAGES as CONTENT_MESSAGES
+from otel_llm.semconv.quoting import CONTENT_TEXTS as CONTENT_TEXTS
+from otel_llm.semconv.quoting import FOREIGN_CONTENT as FOREIGN_CONTENT
+from otel_llm.semconv.quoting import quotes_content as quotes_content
 from otel_llm.semconv.reading import OPERATIONS as OPERATIONS
 from otel_llm.semconv.reading import read as read
 from otel_llm.semconv.reading import read_messages as read_messages

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 
+GEN_AI_FAMILIES = ("gen_ai.",)
+"""What the names of the GenAI conventions begin with, for `str.startswith`."""
+
 # --- GenAI: what was asked, of whom -------------------------------------------------------------------------------------
 GEN_AI_OPERATION_NAME = "gen_ai.operation.name"
 GEN_AI_PROVIDER_NAME = "gen_ai.provider.name"
@@ -134,6 +137,17 @@ OTEL_LLM_RESPONSE_EMPTY = "otel_llm.response.empty"
 """True when a response came and said nothing that another attribute could carry."""
 OTEL_LLM_REPLAY_SOURCE_TRACE_ID = "otel_llm.replay.source.trace_id"
 OTEL_LLM_REPLAY_SOURCE_SPAN_ID = "otel_llm.replay.source.span_id"
+OTEL_LLM_REPLAY_SOURCE_SESSION_ID = "otel_llm.replay.source.session_id"
+OTEL_LLM_REPLAY_MODE = "otel_llm.replay.mode"
+"""How a span came about that repeats another: `rerun`, `fork`; `frozen` or `threaded` for a call that was sent again."""
+OTEL_LLM_REPLAY_CHANGES = "otel_llm.replay.changes"
+"""What a fork changes, as JSON: `at` (the first live call), `model`, `set`."""
+JAEGER_EVAL_TRIAL_ID = "jaeger.eval.trial_id"
+"""Which run of an evaluation a span belongs to: the session that a reissue makes. Jaeger compares runs by it."""
+JAEGER_EVAL_ITERATION_INDEX = "jaeger.eval.iteration_index"
+"""The number of the repeat, from 0."""
+OTEL_LLM_KEEP = "otel_llm.keep"
+"""True on a span whose trace shall reach the viewers whatever a sampler's percentage says."""
 OTEL_LLM_REQUEST_BODY = "otel_llm.request.body"
 OTEL_LLM_RESPONSE_BODY = "otel_llm.response.body"
 

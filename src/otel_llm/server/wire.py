@@ -32,13 +32,6 @@ MAX_SHORT = 1000
 """Characters of an attribute that a call's start repeats."""
 MISSING = "not received"
 
-_CONTENT = frozenset({
-    n.GEN_AI_SYSTEM_INSTRUCTIONS, n.GEN_AI_INPUT_MESSAGES, n.GEN_AI_OUTPUT_MESSAGES, n.GEN_AI_TOOL_DEFINITIONS,
-    n.GEN_AI_TOOL_CALL_ARGUMENTS, n.GEN_AI_TOOL_CALL_RESULT, n.GEN_AI_RETRIEVAL_QUERY_TEXT, n.GEN_AI_RETRIEVAL_DOCUMENTS,
-    n.OTEL_LLM_ERROR_MESSAGE})
-_WORDS = frozenset({*_CONTENT, n.EXCEPTION_MESSAGE, n.EXCEPTION_STACKTRACE})
-"""What may quote content, besides the status message and the variables of a prompt."""
-_BODIES = (n.OTEL_LLM_REQUEST_BODY, n.OTEL_LLM_RESPONSE_BODY)
 _STEPS = frozenset({n.OPERATION_EXECUTE_TOOL, n.OPERATION_INVOKE_AGENT, n.OPERATION_INVOKE_WORKFLOW, n.OPERATION_RETRIEVAL})
 _APIS = {"chat_completions": "openai_chat", "responses": "openai_responses"}
 _EVENT_STREAM = "text/event-stream"
@@ -53,9 +46,9 @@ class Frames:
 
     def of(self, span: SpanData, resource: int, scope: int) -> Iterator[Frame]:
         """The frames of one span; those of its call come first, as they did where the call was made."""
-        request, response = (_body(span.attributes.get(key)) for key in _BODIES)
+        request, response = (_body(span.attributes.get(key)) for key in n.CONTENT_BODIES)
         if request is not None or response is not None:
-            taken = {key for key, body in zip(_BODIES, (request, response), strict=True) if body is not None}
+            taken = {key for key, body in zip(n.CONTENT_BODIES, (request, response), strict=True) if body is not None}
             span = replace(span, attributes={k: v for k, v in span.attributes.items() if k not in taken})
             yield from self._call(span if self.settings.content else _without_content(span), request, response)
         yield SPAN, self._span(span, resource, scope), b""
@@ -110,7 +103,7 @@ def call_start(span: SpanData) -> CallStart:
         "trace_id": span.trace_id, "span_id": span.span_id, "parent_span_id": span.parent_span_id, "name": span.name,
         "time_ns": span.start_ns, "api": api_of(said), "method": _text(said, n.HTTP_REQUEST_METHOD) or "POST",
         "url": _url(said), "content_type": "application/json",
-        "attributes": plain({k: v for k, v in said.items() if k not in _CONTENT and (
+        "attributes": plain({k: v for k, v in said.items() if k not in n.CONTENT and (
             isinstance(v, (bool, int, float)) or isinstance(v, str) and len(v) <= MAX_SHORT)}),
     }
 
@@ -177,8 +170,7 @@ def _text(attributes: Attributes, key: str) -> str | None:
 def _without_content(span: SpanData) -> SpanData:
     """The span without what was said in the call, also in its events and in what went wrong."""
     return replace(_mapped(span, lambda attributes: {
-        k: v for k, v in attributes.items() if k not in _WORDS and not k.startswith(n.GEN_AI_PROMPT_VARIABLE_PREFIX)}),
-        status_message="")
+        k: v for k, v in attributes.items() if not n.quotes_content(k)}), status_message="")
 
 
 def _without_words(span: SpanData) -> SpanData:

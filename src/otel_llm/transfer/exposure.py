@@ -6,7 +6,6 @@ spans, events and links alike, and so does the message of a status, which likes 
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from otel_llm import semconv
@@ -15,19 +14,6 @@ from otel_llm.values.spandata import Attributes, AttributeValue, SpanData
 LONG = 256
 """Characters of an attribute that stay when a span is too large for its receiver."""
 
-BODIES = frozenset({semconv.OTEL_LLM_REQUEST_BODY, semconv.OTEL_LLM_RESPONSE_BODY})
-CONTENT = frozenset({
-    *BODIES, semconv.GEN_AI_SYSTEM_INSTRUCTIONS, semconv.GEN_AI_INPUT_MESSAGES, semconv.GEN_AI_OUTPUT_MESSAGES,
-    semconv.GEN_AI_TOOL_DEFINITIONS, semconv.GEN_AI_TOOL_CALL_ARGUMENTS, semconv.GEN_AI_TOOL_CALL_RESULT,
-    semconv.GEN_AI_RETRIEVAL_QUERY_TEXT, semconv.GEN_AI_RETRIEVAL_DOCUMENTS, semconv.GEN_AI_EVALUATION_EXPLANATION,
-    semconv.OTEL_LLM_ERROR_MESSAGE, semconv.EXCEPTION_MESSAGE, semconv.EXCEPTION_STACKTRACE})
-_FOREIGN = re.compile(
-    r"(gen_ai|llm)\.(prompt|completion)(s|\.\d+\..*)?|gen_ai\.content\..*|gen_ai\.(request|response)\.messages"
-    r"|llm\.(input_messages|output_messages|tools|prompt_template|invocation_parameters)\b.*|(input|output)\.value"
-    r"|(traceloop\.entity|langfuse\.(trace|observation))\.(input|output)|mlflow\.span(Inputs|Outputs)|all_messages"
-    r"|(request|response)_data|ai\.(prompt|response\.(text|object|toolCalls)|toolCall\.(args|result)).*"
-    r"|retrieval\.documents\..*|embedding\.embeddings\..*|tool\.parameters|lk\.(chat_ctx|user_input|response).*")
-
 
 def without_content(span: SpanData) -> SpanData:
     """The span with nothing in it that quotes what was said."""
@@ -35,11 +21,6 @@ def without_content(span: SpanData) -> SpanData:
         span, attributes=_without(span.attributes), status_message="",
         events=tuple(replace(event, attributes=_without(event.attributes)) for event in span.events),
         links=tuple(replace(link, attributes=_without(link.attributes)) for link in span.links))
-
-
-def is_content(key: str) -> bool:
-    """True when an attribute of this name quotes content."""
-    return key in CONTENT or key.startswith(semconv.GEN_AI_PROMPT_VARIABLE_PREFIX) or _FOREIGN.fullmatch(key) is not None
 
 
 def shortened(span: SpanData) -> SpanData:
@@ -52,7 +33,7 @@ def shortened(span: SpanData) -> SpanData:
 
 
 def _without(attributes: Attributes) -> dict[str, AttributeValue]:
-    return {key: value for key, value in attributes.items() if not is_content(key)}
+    return {key: value for key, value in attributes.items() if not semconv.quotes_content(key)}
 
 
 def _short(attributes: Attributes) -> dict[str, AttributeValue]:

@@ -28,12 +28,9 @@ MAX_CONTENT = 64_000
 LONG = 256
 """Characters of an attribute that stay when a span is too large for its receiver."""
 
-BODIES = frozenset({semconv.OTEL_LLM_REQUEST_BODY, semconv.OTEL_LLM_RESPONSE_BODY})
-MESSAGES = frozenset({semconv.GEN_AI_SYSTEM_INSTRUCTIONS, semconv.GEN_AI_INPUT_MESSAGES, semconv.GEN_AI_OUTPUT_MESSAGES,
-                      semconv.GEN_AI_TOOL_DEFINITIONS})
-TEXTS = frozenset({semconv.GEN_AI_TOOL_CALL_ARGUMENTS, semconv.GEN_AI_TOOL_CALL_RESULT, semconv.GEN_AI_RETRIEVAL_QUERY_TEXT,
-                   semconv.GEN_AI_RETRIEVAL_DOCUMENTS, semconv.OTEL_LLM_ERROR_MESSAGE, semconv.EXCEPTION_MESSAGE,
-                   semconv.EXCEPTION_STACKTRACE})
+BODIES = frozenset(semconv.CONTENT_BODIES)
+MESSAGES = frozenset(semconv.CONTENT_MESSAGES)
+TEXTS = frozenset(semconv.CONTENT_TEXTS)
 _KEPT = frozenset({"type", "role", "name", "id", "finish_reason", "modality", "mime_type", "other_type"})
 _STEP_INPUT = {"tool": semconv.GEN_AI_TOOL_CALL_ARGUMENTS, "retrieval": semconv.GEN_AI_RETRIEVAL_QUERY_TEXT}
 _STEP_OUTPUT = {"tool": semconv.GEN_AI_TOOL_CALL_RESULT}

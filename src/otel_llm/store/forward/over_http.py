@@ -81,13 +81,15 @@ class HttpTransport:
         except _CLOSED as error:
             response = self._early(error)
         self._is_sending = False
-        answer = response.read(MAX_ANSWER_BYTES)
-        if response.length and len(answer) < MAX_ANSWER_BYTES:
-            raise http.client.IncompleteRead(answer, response.length)
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        if response.will_close or not response.isclosed():
-            self.close()
-        return of_http(response.status, headers, answer)
+        try:
+            answer = response.read(MAX_ANSWER_BYTES)
+            if response.length and len(answer) < MAX_ANSWER_BYTES:
+                raise http.client.IncompleteRead(answer, response.length)
+            return of_http(response.status, {name.lower(): value for name, value in response.getheaders()}, answer)
+        finally:
+            if response.will_close or not response.isclosed():
+                response.close()
+                self.close()
 
     def _early(self, error: Exception) -> http.client.HTTPResponse:
         """The answer of a server that did not want to read the whole request; else the error."""
@@ -98,6 +100,7 @@ class HttpTransport:
         try:
             response.begin()
         except (OSError, http.client.HTTPException):
+            response.close()  # it holds the socket, and the error holds it
             raise error from None
         response.will_close = True
         return response
