@@ -15,7 +15,9 @@ from otel_llm.store.sqlite import SqliteStore, default_directory, open_store
 from otel_llm.values.errors import Ambiguous, NotFound, StoreDamaged, StoreTooNew, StoreUnwritable
 from otel_llm.values.session import Filter, Ref, ReplayRecord
 from otel_llm.values.settings import Settings
-from store.frames_help import NOW, SECOND, Recording, chat_request, chat_response, ids, message
+from store.frames_help import NOW, SECOND, Recording, chat_request, chat_response, chat_stream, ids, message
+
+STREAM = chat_stream("one two three four")
 
 
 def ask(tape: Recording, text: str, **more: object) -> str:
@@ -275,6 +277,35 @@ class TestFiles:
     def test_the_setting_says_where_the_store_is(self, tmp_path: Path) -> None:
         assert default_directory(Settings(store=str(tmp_path))) == tmp_path
         assert default_directory(Settings()).name == "otel-llm"
+
+    def test_the_views_speak_as_the_terminal_does(self, tape: Recording, store: SqliteStore) -> None:
+        ask(tape, "hello")
+        store.catch_up()
+
+        cursor = store.connection.execute("SELECT * FROM calls")
+
+        row = dict(zip([column[0] for column in cursor.description], cursor.fetchone(), strict=True))
+        assert (row["duration_ms"], row["state"], row["asked"]) == (500.0, "ok", "hello")
+        assert "ms" not in row
+
+    @pytest.mark.parametrize(("answer", "end", "attributes", "state"), [
+        (STREAM, {}, {}, "ok"),
+        (STREAM[: len(STREAM) // 2], {"complete": False}, {}, "incomplete"),
+        (STREAM[: len(STREAM) // 2], {"complete": False, "error_type": "ReadError"}, {}, "error"),
+        (None, {"omitted": "too large"}, {"gen_ai.response.finish_reasons": ["stop"]}, "ok"),
+        (None, {"omitted": "too large"}, {}, "ok"),
+    ], ids=["read to its end", "left early", "broken", "too large", "too large and without a span"])
+    def test_a_stream_that_was_left_early_is_incomplete_for_every_reader(
+        self, tape: Recording, store: SqliteStore, answer: bytes | None, end: dict[str, object], attributes: dict[str, object],
+        state: str,
+    ) -> None:
+        tape.call(chat_request(message("user", "hello"), stream=True), answer, attributes=attributes, end={
+            "content_type": "text/event-stream", **end})
+
+        (call,) = store.calls(Filter())
+        assert (call.state, call.end_ns is not None) == (state, True)
+        assert [c.span_id for c in store.calls(Filter(status=(state,)))] == [call.span_id]
+        assert store.connection.execute("SELECT state FROM calls").fetchone() == (state,)
 
     def test_migrations_are_applied_once_by_many_at_the_same_time(self, tmp_path: Path) -> None:
         import threading

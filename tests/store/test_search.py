@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from otel_llm.store import schema, search
 from otel_llm.store.search import parse, snippet
+from otel_llm.store.spool import Spool
 from otel_llm.store.sqlite import SqliteStore
+from otel_llm.store.texts import searchable
 from otel_llm.values.session import Filter
+from otel_llm.values.spandata import EventData
 from store.frames_help import Recording, chat_request, chat_response, chat_stream, message
 
 FIRST = [message("system", "You sell flowers."), message("user", "I want my money back for the red roses")]
@@ -128,3 +134,33 @@ def test_a_snippet_of_a_long_text_is_short() -> None:
 
     assert len(snippet(text, ["needle"])) < 140
     assert "needle" in snippet(text, ["needle"])
+
+
+FAILED = {"error_type": "TimeoutError", "error_message": "the barometer exploded"}
+
+
+def test_what_went_wrong_is_found(tape: Recording, store: SqliteStore) -> None:
+    tape.call(chat_request(message("user", "and daisies?")), None, status=None, end=FAILED)
+    tape.step("execute_tool break", {"gen_ai.operation.name": "execute_tool", "error.type": "ValueError"}, status_code="error",
+              status_message="no such flower", events=(EventData("exception", 1, {
+                  "exception.type": "garden.ValueError", "exception.message": "no such flower: triffid"}),))
+
+    assert found(store, "TimeoutError barometer") == ["and daisies?"]
+    assert found(store, '"no such flower"') == ["execute_tool break"]
+    assert found(store, "triffid garden ValueError") == ["execute_tool break"]
+
+
+def test_what_an_older_release_indexed_without_its_error_is_indexed_again(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tape = Recording(spool, number=100)
+    tape.call(chat_request(message("user", "and daisies?")), None, status=None, end=FAILED)
+    with monkeypatch.context() as older:
+        older.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:3])
+        older.setattr(search, "searchable", lambda *args: searchable(*args).replace("barometer", ""))
+        with SqliteStore(tmp_path) as store:
+            assert (found(store, "daisies"), found(store, "barometer")) == (["and daisies?"], [])
+
+    with SqliteStore(tmp_path) as store:
+        assert (found(store, "daisies"), found(store, "barometer")) == (["and daisies?"], ["and daisies?"])
+        assert store.connection.execute("SELECT count(*) FROM search_later").fetchone() == (0,)

@@ -7,6 +7,9 @@ what it likes:
 
 Both factories take the `Settings` in force and return a context manager that gives the `Store` (or the `Sender`) and closes
 it behind the verb. They are called when a verb first needs them, so that `--help` opens nothing.
+
+A store that was named and is not there is an error for whoever reads it: a slip of the pen must not leave an empty store
+behind. Only what records makes one.
 """
 
 from __future__ import annotations
@@ -16,11 +19,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from otel_llm.values.call import Cost, Usage
+from otel_llm.values.errors import StoreError
 from otel_llm.values.sender import Sender
 from otel_llm.values.settings import Settings
 from otel_llm.values.store import Store
@@ -30,6 +36,18 @@ if TYPE_CHECKING:
 
 StoreFactory = Callable[[Settings], AbstractContextManager[Store]]
 SenderFactory = Callable[[Settings], AbstractContextManager[Sender]]
+
+
+STORE_PARTS = ("store.sqlite", "spool")
+"""What a directory has when it is a store; the second alone when nobody has read it yet."""
+RECORDING = frozenset({"import"})
+"""Verbs that may make the store that they are given."""
+
+
+class NoStore(StoreError):
+    """The store that was named is not there."""
+
+    exit_code = 2
 
 
 def _environ() -> Mapping[str, str]:
@@ -96,10 +114,25 @@ def wired() -> App:
     return App(_wired_store, _wired_sender)
 
 
+def check_store(settings: Settings) -> None:
+    """Raise `NoStore`, with the nearest one that is there, when a store was named and there is none."""
+    source = settings.sources.get("store", "default")
+    place = Path(_place_of(settings))
+    if source == "default" or any((place / part).exists() for part in STORE_PARTS):
+        return
+    beside = {path.parent.name: path.parent for path in place.parent.glob("*/store.sqlite")}
+    near = [str(beside[name]) for name in get_close_matches(place.name, beside, n=3, cutoff=0.6)]
+    hint = f"Did you mean {', '.join(near)}?" if near else "`otel-llm run -- python app.py` records a program into it."
+    raise NoStore(f"There is no store in {place} ({'--store' if source == 'argument' else source}). {hint}")
+
+
 @contextmanager
 def _wired_store(settings: Settings) -> Iterator[Store]:
     from otel_llm import _setup
 
+    context = click.get_current_context(silent=True)
+    if context is None or context.info_name not in RECORDING:
+        check_store(settings)
     with closing(_setup.open_store(settings)) as store:
         yield store
 

@@ -7,6 +7,8 @@
     otel-llm call 4f1c --raw request        the recorded bytes, untouched (also: response)
     otel-llm call 4f1c --curl | sh          the call as a curl command; --python as a program
 
+Of a tool, or another step that is no call, the same verb shows its arguments and its result.
+
 A `body` is the parsed JSON, else text, else `{"base64": …}`. Of a stream `body` is the whole response that its events amount to,
 and `events` are the events.
 """
@@ -15,7 +17,6 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,10 +28,11 @@ from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.ids import id_argument
 from otel_llm.cli.output import Line, Output
-from otel_llm.cli.rows import step_json
+from otel_llm.cli.rows import LEFT_EARLY, is_left_early, state_text, step_json
 from otel_llm.cli.safe import json_text, line, safe
+from otel_llm.cli.show_step import step_contents_json, step_in, step_lines
 from otel_llm.replay.reading import step_of
-from otel_llm.values.errors import NotFound
+from otel_llm.values.errors import ConfigError, NotFound
 from otel_llm.values.session import Exchange, Step
 
 
@@ -42,10 +44,14 @@ from otel_llm.values.session import Exchange, Step
 @click.option("--python", "form", flag_value="python", help="The call as a Python program.")
 @pass_app
 def call(app: App, given: str, form: str | None, raw: str | None) -> None:
-    """Show the exact request and response of a call."""
-    step = step_of(app.store, given)
-    exchange = app.store.exchange(step.span_id)
+    """Show the exact request and response of a call; of a tool its arguments and its result."""
     output = Output(app)
+    other = step_in(app.store, app.store.resolve(given), given)
+    if other is not None and raw is None:
+        _show_step(app, output, other, form)
+        return
+    step = other or step_of(app.store, given)
+    exchange = app.store.exchange(step.span_id)
     if raw is not None:
         _print_raw(output, exchange, raw)
     elif form == "json":
@@ -60,6 +66,15 @@ def call(app: App, given: str, form: str | None, raw: str | None) -> None:
         output.show(_lines(step, exchange), paged=True, whole=True)
 
 
+def _show_step(app: App, output: Output, step: Step, form: str | None) -> None:
+    if form in ("curl", "python"):
+        raise ConfigError(f"{step.span_id} is a {step.kind} step, behind which no request stands; --{form} is for calls.")
+    if form == "json":
+        output.write(json_text(step_contents_json(app.store, step), indent=2))
+    else:
+        output.show(step_lines(app.store, step), paged=True, whole=True)
+
+
 def _print_raw(output: Output, exchange: Exchange, which: str) -> None:
     """The bytes as they are; on a terminal, which would obey them, made harmless."""
     body = exchange.request_body if which == "request" else exchange.response_body
@@ -68,9 +83,7 @@ def _print_raw(output: Output, exchange: Exchange, which: str) -> None:
     if output.is_terminal:
         output.write(safe(body.decode("utf-8", "backslashreplace")))
         return
-    sys.stdout.flush()
-    sys.stdout.buffer.write(body)
-    sys.stdout.buffer.flush()
+    output.write_bytes(body)
 
 
 def call_json(step: Step, exchange: Exchange) -> dict[str, Any]:
@@ -127,7 +140,7 @@ def parsed(body: bytes | None) -> Any:
 
 def _lines(step: Step, exchange: Exchange) -> Iterator[Line]:
     yield [("call ", ""), (step.span_id, "id"), (f"  trace {step.trace_id}  {line(step.session_id)}  ", "dim"),
-           (step.state, step.state)]
+           (state_text(step), state_text(step))]
     facts = [f"{exchange.api}", f"bytes {exchange.exactness}", numbers.duration(step.duration_ns)]
     facts += [f"{exchange.redacted} redacted"] if exchange.redacted else []
     facts += [f"provider {line(exchange.provider)}"] if exchange.provider else []
@@ -142,11 +155,12 @@ def _lines(step: Step, exchange: Exchange) -> Iterator[Line]:
     if exchange.status is None and exchange.response_body is None:
         yield [("< no response", "error"), (f"  {line(step.error_type or '')} {line(step.error_message or '')}", "dim")]
         return
+    cut_off = LEFT_EARLY if is_left_early(step) else "cut off"
     style = "error" if exchange.status is None or exchange.status >= 400 else "ok"
     yield [(f"< {'no status' if exchange.status is None else exchange.status}", style),
            (f"  {line(exchange.response_type)}", "dim"),
-           (f"  {len(exchange.chunks)} chunks" if exchange.chunks else "", "dim"),
-           ("" if exchange.complete else "  cut off", "error")]
+           (f"  {numbers.plural(len(exchange.chunks), 'chunk')}" if exchange.chunks else "", "dim"),
+           ("" if exchange.complete else f"  {cut_off}", "recovered" if is_left_early(step) else "error")]
     yield from _body_lines(exchange.response_body, "no body")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from otel_llm.cli import numbers
 from otel_llm.cli.output import Line
-from otel_llm.cli.rows import total
+from otel_llm.cli.rows import LEFT_EARLY, is_left_early, state_text, total
 from otel_llm.cli.safe import line, safe
 from otel_llm.replay.conversation import Entry
 from otel_llm.replay.reading import RecordedCall
@@ -19,7 +19,8 @@ from otel_llm.values.session import Step
 def entry_lines(entry: Entry) -> Iterator[Line]:
     """One entry of a conversation, with an empty line behind it."""
     if entry.message is None:
-        yield [(f"✗ call {entry.call_number} failed: {line(failure(entry.step))}", "error")]
+        happened = "" if is_left_early(entry.step) else "failed: "
+        yield [(f"✗ call {entry.call_number} {happened}{line(failure(entry.step))}", _failure_style(entry.step))]
         yield []
         return
     about = _about(entry) if entry.source == "response" else ""
@@ -29,7 +30,8 @@ def entry_lines(entry: Entry) -> Iterator[Line]:
 def call_lines(recorded: RecordedCall, number: int) -> Iterator[Line]:
     """A call on its own: facts, what was sent, what came back."""
     step, call = recorded.step, recorded.call
-    yield [("call ", ""), (step.span_id, "id"), (f"  {line(step.session_id)}:{number}  ", "dim"), (step.state, step.state)]
+    yield [("call ", ""), (step.span_id, "id"), (f"  {line(step.session_id)}:{number}  ", "dim"),
+           (state_text(step), state_text(step))]
     yield [(" · ".join(_facts(step)), "")]
     yield []
     if call is None:
@@ -43,7 +45,7 @@ def call_lines(recorded: RecordedCall, number: int) -> Iterator[Line]:
     for message in call.response.messages if call.response is not None else ():
         yield from message_lines(message, "answer")
     if step.state in ("error", "incomplete"):
-        yield [(f"✗ {line(failure(step))}", "error")]
+        yield [(f"✗ {line(failure(step))}", _failure_style(step))]
 
 
 def message_lines(message: Message, about: str = "") -> Iterator[Line]:
@@ -83,9 +85,15 @@ def _size(data: str | None) -> str:
 
 def failure(step: Step) -> str:
     """What went wrong, in one line."""
+    if is_left_early(step):
+        return "left early: the program did not read the stream to its end"
     if step.state == "incomplete" and not step.error_type:
         return "the answer was cut off"
     return ": ".join(part for part in (step.error_type, step.error_message) if part) or "no reason is recorded"
+
+
+def _failure_style(step: Step) -> str:
+    return LEFT_EARLY if is_left_early(step) else "error"
 
 
 def _about(entry: Entry) -> str:

@@ -1,4 +1,7 @@
-"""`otel-llm replay diff A B`: how the answers of two calls, or of two sessions call by call, differ. Exit 1 when they do."""
+"""`otel-llm replay diff A B`: how the answers of two calls, or of two sessions call by call, differ.
+
+Exit 1 when they do, and when nothing is recorded that could be compared.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from otel_llm.cli.difflines import diff_lines
 from otel_llm.cli.ids import id_argument, steps_of
 from otel_llm.cli.numbers import plural
 from otel_llm.cli.output import Output, note
+from otel_llm.cli.rows import NOT_COMPARED, verdict, verdict_style
 from otel_llm.cli.safe import line
 from otel_llm.cli.table import print_json
 from otel_llm.replay.compare import Answer, compare
@@ -31,15 +35,18 @@ def diff(app: App, first: str, second: str, form: str | None) -> None:
     output = Output(app)
     pairs = list(zip_longest(_calls(app, first), _calls(app, second)))
     found = [(a, b, compare(_answer(app, a), _answer(app, b))) for a, b in pairs]
-    different = sum(not difference["same"] or a is None or b is None for a, b, difference in found)
+    unknown = sum(verdict(difference) == NOT_COMPARED for _, _, difference in found)
+    different = sum(verdict(difference) == "different" for _, _, difference in found)
     if form is not None:
         print_json(output, ({"first": a and a.span_id, "second": b and b.span_id, **d} for a, b, d in found), form)
     else:
         for a, b, difference in found:
-            output.show([[(f"{_name(a)} → {_name(b)}", "id"), ("  same" if difference["same"] else "  different", "dim")]])
+            output.show([[(f"{_name(a)} → {_name(b)}", "id"), (f"  {verdict(difference)}", verdict_style(difference))]])
             output.show(diff_lines(difference, color=output.has_color), whole=True)
-        note("The answers are the same." if not different else f"{plural(different, 'answer')} of {len(found)} differ.")
-    click.get_current_context().exit(1 if different else 0)
+        said = [f"{plural(different, 'answer')} of {len(found)} differ."] if different else []
+        said += [f"{plural(unknown, 'answer')} of {len(found)} could not be compared."] if unknown else []
+        note(" ".join(said) or "The answers are the same.")
+    click.get_current_context().exit(1 if different or unknown else 0)
 
 
 def _calls(app: App, given: str) -> list[Step]:

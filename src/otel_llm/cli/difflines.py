@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from otel_llm.cli import numbers
@@ -12,7 +12,7 @@ from otel_llm.cli.safe import json_text, line, safe
 MOST_SAME = 240
 """Characters of unchanged text between two changes that are shown; the middle of a longer run is left out."""
 
-_FIGURES = (
+FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("status", "status", str),
     ("error_type", "error", str),
     ("model", "model", str),
@@ -22,17 +22,22 @@ _FIGURES = (
     ("cost_pico_usd", "cost", numbers.cost),
     ("duration_ns", "latency", numbers.duration),
 )
+"""The figures of two answers: their name in JSON, what they are called, how they look."""
 
 
 def diff_lines(diff: Mapping[str, Any], *, color: bool) -> Iterator[Line]:
     """All of a difference in the shape of `otel_llm.replay.compare`, indented by two."""
-    if diff["text"]["same"]:
+    if not diff.get("compared", True):
+        yield [("  nothing is recorded on both sides that could be compared", "dim")]
+    elif diff.get("vectors") is not None:
+        yield _vector_line(diff["vectors"])
+    elif diff["text"]["same"]:
         yield [("  text  ", "dim"), ("same" if diff["text"]["words"] else "none on either side", "dim")]
     else:
-        yield from _text_lines(diff["text"]["words"], color=color)
+        yield from text_lines(diff["text"]["words"], color=color)
     for change in diff["tool_calls"]["changes"]:
         yield from _tool_lines(change)
-    for name, title, show in _FIGURES:
+    for name, title, show in FIGURES:
         pair = diff.get(name) or {}
         old, new = pair.get("old"), pair.get("new")
         if old is None and new is None:
@@ -42,7 +47,17 @@ def diff_lines(diff: Mapping[str, Any], *, color: bool) -> Iterator[Line]:
         yield [(f"  {title:<14}", "dim"), (before if before == after else f"{before} → {after}", "")]
 
 
-def _text_lines(words: list[list[str]], *, color: bool) -> Iterator[Line]:
+def _vector_line(vectors: Mapping[str, Any]) -> Line:
+    """How the vectors of two embeddings calls compare, in words."""
+    old, new, cosine = vectors["old"], vectors["new"], vectors["cosine"]
+    if vectors["same"]:
+        return [("  vectors  ", "dim"), (f"same ({numbers.count(old)})", "dim")]
+    counts = numbers.count(old) if old == new else f"{numbers.count(old)} → {numbers.count(new)}"
+    how = f"cosine similarity of the least similar {cosine:.6f}" if cosine is not None else "not of one kind"
+    return [("  vectors  ", "dim"), (f"{counts}, {how}", "")]
+
+
+def text_lines(words: Sequence[Sequence[str]], *, color: bool) -> Iterator[Line]:
     """The words in their order. Without colour, `[-gone-]` and `{+come+}` mark them, as `git diff --word-diff` does."""
     pieces: list[Piece] = []
     for place, (sign, text) in enumerate(words):

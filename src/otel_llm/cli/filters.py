@@ -30,6 +30,7 @@ CALL_STATUS = ("ok", "error", "running", "incomplete")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_MILLIS = re.compile(r"(\d+(?:\.\d+)?)\s*ms")
 _TIMES = "30m, 2h, 3d, 1w, or a date and time such as 2025-03-02 or 2025-03-02T14:00"
 
 
@@ -128,10 +129,13 @@ def read_time(text: str, now_ns: int, option: str) -> int:
 
 
 def read_seconds(text: str, option: str) -> float:
-    """A length of time in seconds, such as `90s`, `2m` or `90`."""
-    match = _AGO.fullmatch(text.strip().lower() if not text.strip().isdecimal() else text.strip() + "s")
+    """A length of time in seconds, such as `500ms`, `90s`, `2m` or `90`."""
+    word = text.strip().lower()
+    if match := _MILLIS.fullmatch(word):
+        return float(match[1]) / 1000
+    match = _AGO.fullmatch(word if not word.isdecimal() else word + "s")
     if match is None:
-        raise ConfigError(f"{option} {text!r} is no length of time; good values: 90s, 2m, 1h")
+        raise ConfigError(f"{option} {text!r} is no length of time; good values: 90s, 2m, 1h, 500ms")
     return float(match[1]) * _UNITS[match[2]]
 
 

@@ -38,6 +38,11 @@ def duration(ns: int | None) -> str:
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
+def offset(ns: int) -> str:
+    """So long after the beginning: `+640 ms`, `+1.23 s`."""
+    return duration(ns) if ns < 0 else f"+{duration(ns)}"
+
+
 def cost(pico_usd: int | None) -> str:
     """`$0.000034`, `$0.12`, `$1.05`, `$1,234.56`; `$0` only for what is free."""
     if pico_usd is None:

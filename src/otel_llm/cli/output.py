@@ -2,22 +2,25 @@
 
 Text is made of lines, and a line of pieces: `(text, style)`, where a style is a word of the table below or empty. What is
 captured has passed `otel_llm.cli.safe` before it becomes a piece. Standard output holds the answer and nothing else; notes and
-progress go to standard error.
+progress go to standard error. Output that cannot be written (a full disk behind `>`) is trouble like that with the store.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from otel_llm.cli.app import App
 from otel_llm.cli.safe import safe
+from otel_llm.values.errors import OtelLLMError
 
 ENVIRONMENT: Mapping[str, str] = {
     "NO_COLOR": "no colour in the terminal",
@@ -36,6 +39,7 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "recovered": {"fg": "yellow"},
     "running": {"fg": "blue"},
     "incomplete": {"fg": "red"},
+    "left early": {"fg": "yellow"},
     "added": {"fg": "green"},
     "removed": {"fg": "red", "strikethrough": True},
     "user": {"fg": "blue", "bold": True},
@@ -82,8 +86,16 @@ class Output:
 
     def write(self, text: str) -> None:
         """Finished text to standard output, at once, so that `tail` is live and a reader that has left is noticed."""
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        with writing():
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+
+    def write_bytes(self, data: bytes) -> None:
+        """Bytes as they are to standard output."""
+        with writing():
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
 
     def _pager(self) -> list[str] | None:
         if not self.is_terminal or not self._app.use_pager:
@@ -93,6 +105,24 @@ class Output:
         if not words or words == ["cat"] or shutil.which(words[0]) is None:
             return None
         return words
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Turn an output that takes no more into an error of ours; a reader that has left stays what it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        try:  # what is still buffered goes nowhere, or Python would complain about it while it exits
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stdout.fileno())
+            os.close(null)
+        except (OSError, ValueError):
+            pass
+        reason = (error.strerror or str(error)).lower()
+        raise OtelLLMError(f"could not write the output: {reason}") from error
 
 
 def _has_color(app: App, *, is_terminal: bool) -> bool:

@@ -7,6 +7,7 @@ others (`input_tokens`, `cache_read_input_tokens`, …), and money is there twic
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -15,6 +16,8 @@ from otel_llm.cli.table import Column
 from otel_llm.values.call import Cost, Usage
 from otel_llm.values.session import SessionRow, Step
 
+LEFT_EARLY = "left early"
+NOT_COMPARED = "not compared"
 _ALWAYS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_write_input_tokens", "reasoning_output_tokens")
 
 
@@ -40,7 +43,7 @@ def money(cost: Cost | None) -> dict[str, Any]:
 
 def session_json(row: SessionRow) -> dict[str, Any]:
     """A session as `sessions --json` prints it."""
-    return _flat(row)
+    return {**_flat(row), "duration_ns": row.last_ns - row.first_ns}
 
 
 def step_json(step: Step) -> dict[str, Any]:
@@ -57,32 +60,64 @@ def title_of(step: Step) -> str:
     return step.response_model or step.model or step.name if step.kind == "call" else step.name
 
 
+def is_left_early(step: Step) -> bool:
+    """True when the program left a stream before its end; a call that never ended has no end either."""
+    return step.state == "incomplete" and step.end_ns is not None
+
+
+def is_failed(step: Step) -> bool:
+    """True when something went wrong; leaving a stream is what a program may do."""
+    return step.state in ("error", "incomplete") and not is_left_early(step)
+
+
+def state_text(step: Step) -> str:
+    """The state as people read it."""
+    return LEFT_EARLY if is_left_early(step) else step.state
+
+
 def words_of(step: Step) -> str:
     """The first words of an answer, else what went wrong, else what was asked."""
     failed = " ".join(part for part in (step.error_type, step.error_message) if part)
     return (failed if step.state in ("error", "incomplete") else "") or step.response_preview or step.request_preview
 
 
+def verdict(diff: Mapping[str, Any]) -> str:
+    """What a comparison came to, in a word."""
+    return "same" if diff["same"] else "different" if diff.get("compared", True) else NOT_COMPARED
+
+
+def verdict_style(diff: Mapping[str, Any]) -> str:
+    return {"same": "ok", "different": "recovered"}.get(verdict(diff), "dim")
+
+
 def session_columns(now_ns: int) -> list[Column[SessionRow]]:
     """The columns of `sessions`."""
     return [
-        Column("last", "LAST", lambda s: numbers.clock(s.last_ns, now_ns=now_ns), lambda s: numbers.timestamp(s.last_ns), keep=8,
+        Column("last", "LAST", lambda s: numbers.clock(s.last_ns, now_ns=now_ns), lambda s: numbers.timestamp(s.last_ns), keep=9,
                style=lambda s: "dim"),
         Column("session_id", "SESSION", lambda s: s.session_id, lambda s: s.session_id, style=lambda s: "id"),
-        Column("title", "TITLE", lambda s: s.title, lambda s: s.title, keep=10, grows=True),
-        Column("turns", "TURNS", lambda s: numbers.count(s.turns), lambda s: s.turns, keep=4, is_right=True),
-        Column("calls", "CALLS", lambda s: numbers.count(s.calls), lambda s: s.calls, keep=7, is_right=True),
-        Column("input_tokens", "IN", lambda s: numbers.count(s.usage.input_tokens), lambda s: s.usage.input_tokens, keep=5,
+        Column("title", "TITLE", _session_title, lambda s: s.title, keep=11, grows=True),
+        Column("turns", "TURNS", lambda s: numbers.count(s.turns), lambda s: s.turns, keep=5, is_right=True),
+        Column("calls", "CALLS", lambda s: numbers.count(s.calls), lambda s: s.calls, keep=8, is_right=True),
+        Column("input_tokens", "IN", lambda s: numbers.count(s.usage.input_tokens), lambda s: s.usage.input_tokens, keep=6,
                is_right=True),
-        Column("output_tokens", "OUT", lambda s: numbers.count(s.usage.output_tokens), lambda s: s.usage.output_tokens, keep=6,
+        Column("output_tokens", "OUT", lambda s: numbers.count(s.usage.output_tokens), lambda s: s.usage.output_tokens, keep=7,
                is_right=True),
+        Column("duration_ms", "TOOK", lambda s: numbers.duration(s.last_ns - s.first_ns),
+               lambda s: round((s.last_ns - s.first_ns) / 1e6, 3), keep=4, is_right=True),
         Column("cost_usd", "COST", lambda s: numbers.cost(total(s.cost)) + ("+" if s.cost and s.unpriced_calls else ""),
-               lambda s: numbers.cost_exact(total(s.cost)), keep=9, is_right=True),
+               lambda s: numbers.cost_exact(total(s.cost)), keep=10, is_right=True),
         Column("status", "STATUS", lambda s: s.status, lambda s: s.status, style=lambda s: s.status),
         Column("models", "MODELS", lambda s: ", ".join(s.models), lambda s: s.models, keep=3, most=28),
         Column("user_id", "USER", lambda s: s.user_id or numbers.UNKNOWN, lambda s: s.user_id, keep=2, most=20),
         Column("tags", "TAGS", lambda s: tags_text(s.tags), lambda s: s.tags, keep=1, most=30),
+        Column("replay_of", "REPLAY OF", lambda s: s.replay_of or numbers.UNKNOWN, lambda s: s.replay_of, is_bare=True),
     ]
+
+
+def _session_title(row: SessionRow) -> str:
+    """The title; of a replay with the session that it repeats in front, where it stands also on a narrow terminal."""
+    return f"replay of {row.replay_of} · {row.title}" if row.replay_of else row.title
 
 
 def call_columns(now_ns: int) -> list[Column[Step]]:
@@ -100,7 +135,7 @@ def call_columns(now_ns: int) -> list[Column[Step]]:
         Column("duration_ms", "TOOK", lambda c: numbers.duration(c.duration_ns), _duration_ms, keep=6, is_right=True),
         Column("cost_usd", "COST", lambda c: numbers.cost(total(c.cost)), lambda c: numbers.cost_exact(total(c.cost)), keep=5,
                is_right=True),
-        Column("state", "STATUS", lambda c: c.state, lambda c: c.state, style=lambda c: c.state),
+        Column("state", "STATUS", state_text, lambda c: c.state, style=state_text),
         Column("words", "FIRST WORDS", words_of, words_of, keep=7, grows=True),
     ]
 

@@ -1,4 +1,4 @@
-"""`otel-llm search TEXT`: calls and tools in whose content all these words stand; a "quoted phrase" in that order."""
+"""`otel-llm search TEXT`: calls and tools in whose content or error all these words stand; a "quoted phrase" in that order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.filters import CALL_STATUS, filter_options, make_filter
 from otel_llm.cli.ids import with_sessions
 from otel_llm.cli.output import note
-from otel_llm.cli.rows import step_json, title_of
+from otel_llm.cli.rows import state_text, step_json, title_of
 from otel_llm.cli.sessions import nothing
 from otel_llm.cli.table import Column, drop_order, form_options, print_rows
 from otel_llm.values.errors import ConfigError
@@ -26,7 +26,8 @@ def hit_columns(now_ns: int) -> list[Column[Hit]]:
         Column("span_id", "STEP", lambda h: h.step.span_id, lambda h: h.step.span_id, style=lambda h: "id"),
         Column("session_id", "SESSION", lambda h: h.step.session_id, lambda h: h.step.session_id, keep=1, most=28),
         Column("name", "WHAT", lambda h: title_of(h.step), lambda h: title_of(h.step), keep=2, most=28),
-        Column("state", "STATUS", lambda h: h.step.state, lambda h: h.step.state, keep=4, style=lambda h: h.step.state),
+        Column("state", "STATUS", lambda h: state_text(h.step), lambda h: h.step.state, keep=4,
+               style=lambda h: state_text(h.step)),
         Column("snippet", "WORDS", lambda h: h.snippet, lambda h: h.snippet, grows=True),
     ]
 

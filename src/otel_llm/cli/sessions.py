@@ -13,6 +13,7 @@ from otel_llm.cli.filters import SESSION_STATUS, filter_options, make_filter
 from otel_llm.cli.ids import with_sessions
 from otel_llm.cli.output import note
 from otel_llm.cli.rows import session_columns, session_json
+from otel_llm.cli.rows_order import SESSION_ORDERS, listed, make_order, order_options
 from otel_llm.cli.table import drop_order, form_options, print_rows
 from otel_llm.replay.view import add
 from otel_llm.values.session import Filter, SessionRow
@@ -20,18 +21,22 @@ from otel_llm.values.session import Filter, SessionRow
 
 @click.command(epilog=drop_order(session_columns(0)))
 @filter_options(statuses=SESSION_STATUS, session=False)
+@order_options(SESSION_ORDERS)
 @click.option("-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
 @form_options
 @pass_app
-def sessions(app: App, /, limit: int, form: str | None, header: bool, **given: Any) -> None:
-    """List sessions, newest first, with totals."""
+def sessions(
+    app: App, /, limit: int, form: str | None, header: bool, sort: str, min_duration: str | None, **given: Any
+) -> None:
+    """List sessions, newest first, with totals. A replay is marked with the session that it repeats."""
     now = app.now_ns()
-    where = make_filter(now_ns=now, statuses=SESSION_STATUS, **given)
-    found = app.store.sessions(with_sessions(app.store, where), limit=limit + 1)
-    rows = found[:limit]
+    order = make_order(SESSION_ORDERS, sort, min_duration)
+    where = with_sessions(app.store, make_filter(now_ns=now, statuses=SESSION_STATUS, **given))
+    rows, has_more = listed(lambda count, offset: app.store.sessions(where, limit=count, offset=offset), order, limit=limit,
+                            key=lambda row: row.session_id)
     if rows or form is not None:
         print_rows(app, rows, session_columns(now), form=form, header=header, as_json=session_json)
-    note(totals(rows, has_more=len(found) > limit) if rows else nothing(app, any(given.values())))
+    note(totals(rows, has_more=has_more) if rows else nothing(app, any(given.values()) or min_duration is not None))
 
 
 def totals(rows: Sequence[SessionRow], *, has_more: bool) -> str:

@@ -1,8 +1,8 @@
-"""`otel-llm show ID`: a session, a trace or a call as people read it.
+"""`otel-llm show ID`: a session, a trace, a call or a tool as people read it.
 
     otel-llm show @1               the latest session as a tree: turns, steps, timing, tokens, cost
     otel-llm show @1 --messages    its conversation, each message once
-    otel-llm show 4f1c             a call: what was said, what was answered
+    otel-llm show 4f1c             a call: what was said, what was answered; a tool: its arguments and its result
     otel-llm show @1 -r            the last answer and nothing else; -x the first code block in it
 """
 
@@ -16,11 +16,14 @@ from typing import Any
 import click
 
 from otel_llm.cli.app import App, pass_app
+from otel_llm.cli.branches import branch_lines
 from otel_llm.cli.chat import call_lines, entry_json, entry_lines
 from otel_llm.cli.ids import id_argument
 from otel_llm.cli.output import Output
+from otel_llm.cli.replay_check import replayable_lines
 from otel_llm.cli.rows import step_json
 from otel_llm.cli.safe import safe
+from otel_llm.cli.show_step import step_contents_json, step_in, step_lines
 from otel_llm.cli.table import print_json
 from otel_llm.cli.tree import head_lines, tree_lines
 from otel_llm.replay.compare import text_of
@@ -30,6 +33,8 @@ from otel_llm.replay.view import Node, Row, messages, view
 from otel_llm.values.errors import NotFound
 from otel_llm.values.session import Filter, Ref, Step
 
+CONTENT_FIRST = frozenset({"tool", "retrieval"})
+"""Steps of which one wants to see what went in and what came out; of others what happened inside."""
 _CODE = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(.*?)^[ \t]*\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -38,11 +43,12 @@ _CODE = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(.*?)^[ \t]*\1[`~]*[ \t]*$", re
 @click.option("-m", "--messages", "as_messages", is_flag=True, help="The conversation, each message once.")
 @click.option("-r", "--response", "answer_only", is_flag=True, help="The (last) answer and nothing else.")
 @click.option("-x", "--extract", "code_only", is_flag=True, help="The first code block of that answer.")
+@click.option("--full", is_flag=True, help="Whole lines, also where they are wider than the terminal.")
 @click.option("--json", "form", flag_value="json", default=None, help="Steps (with --messages: messages) as a JSON array.")
 @click.option("--jsonl", "form", flag_value="jsonl", help="The same, one JSON object a line.")
 @pass_app
-def show(app: App, given: str, as_messages: bool, answer_only: bool, code_only: bool, form: str | None) -> None:
-    """Show a session, a trace or a call as people read it."""
+def show(app: App, given: str, as_messages: bool, answer_only: bool, code_only: bool, full: bool, form: str | None) -> None:
+    """Show a session, a trace, a call or a tool as people read it."""
     ref = app.store.resolve(given)
     session_id = ref.session_id or ref.id
     output = Output(app)
@@ -50,6 +56,11 @@ def show(app: App, given: str, as_messages: bool, answer_only: bool, code_only: 
         answer = _last_answer(app, ref, session_id, given)
         text = _code_block(answer, given) if code_only else answer
         output.write(safe(text) if output.is_terminal else text)
+    elif (step := step_in(app.store, ref, given)) is not None and step.kind in CONTENT_FIRST:
+        if form is not None:
+            print_json(output, [step_contents_json(app.store, step)], form)
+        else:
+            output.show(step_lines(app.store, step), paged=True, whole=full)
     elif ref.kind == "call":
         _show_call(app, output, ref, session_id, form)
     elif as_messages:
@@ -65,7 +76,11 @@ def show(app: App, given: str, as_messages: bool, answer_only: bool, code_only: 
         if form is not None:
             print_json(output, (_step(row, row.node) for row in seen.rows() if row.node is not None), form)
         else:
-            output.show([*head_lines(seen), *tree_lines(seen, output.width)], paged=True)
+            width = None if full else output.width
+            head = list(head_lines(seen, width))
+            head[-1:-1] = replayable_lines(app.store, session_id) if ref.kind == "session" else []
+            branches = branch_lines(app.store, session_id) if ref.kind == "session" else ()
+            output.show([*head, *tree_lines(seen, width), *branches], paged=True, whole=full)
 
 
 def _step(row: Row, node: Node) -> dict[str, Any]:

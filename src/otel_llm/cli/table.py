@@ -32,7 +32,8 @@ LEAST = 16
 class Column(Generic[Row]):
     """One column: `name` in a header of tab-separated text, `title` on a terminal.
 
-    `shown` makes the cell for people, `bare` that for programs. `keep` says how long it stays on a narrow terminal.
+    `shown` makes the cell for people, `bare` that for programs. `keep` says how long it stays on a narrow terminal; with
+    `is_bare` it is for programs alone.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Column(Generic[Row]):
     grows: bool = False
     most: int = 40
     style: Callable[[Row], str] = lambda row: ""
+    is_bare: bool = False
 
 
 def drop_order(columns: Sequence[Column[Any]]) -> str:
@@ -113,6 +115,7 @@ def _bare(value: object) -> str:
 
 def aligned(rows: Sequence[Row], columns: Sequence[Column[Row]], width: int) -> Iterator[list[Piece]]:
     """The table as lines of pieces, none wider than the terminal."""
+    columns = [column for column in columns if not column.is_bare]
     cells = {column.name: [line(column.shown(row)) for row in rows] for column in columns}
     kept, widths = fit(columns, cells, width)
     titles = (_pad(clip(c.title, widths[c.name]), widths[c.name], right=c.is_right) for c in kept)

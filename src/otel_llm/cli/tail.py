@@ -1,7 +1,9 @@
 """`otel-llm tail`: calls as they happen, one line each, when they are over.
 
 The store is asked twice a second. A call is in the list from its start on, and is printed once it has ended, so that the
-window that is asked for begins at the oldest call that still runs; calls that never end leave it after an hour.
+window that is asked for begins at the oldest call that still runs; calls that never end leave it after an hour. Without
+`--since` a call is news when it ended after the beginning, or was running then; what programs that died before have left
+is not.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ LATE_NS = 60 * 10**9
 STUCK_NS = 3600 * 10**9
 
 _WIDTHS = {"start": 8, "session_id": 18, "model": 18, "input_tokens": 6, "output_tokens": 6, "duration_ms": 8, "cost_usd": 10,
-           "state": 5}
+           "state": 10}
 
 
 @click.command()
@@ -61,16 +63,21 @@ def tail(app: App, /, limit: int | None, form: str | None, header: bool, session
 def watch(app: App, store: Store, where: Filter, start_ns: int) -> Iterator[Step]:
     """Calls that fit, each once, as they end; without `since`, those that end from now on. Never returns by itself."""
     done: dict[str, int] = {}
+    ran: set[str] = set()
     since = where.since_ns
+    anyhow = replace(where, status=())  # what will fit when it has ended is not known before
     if since is None:
         since = start_ns - STUCK_NS
-        done = {step.span_id: step.start_ns for step in _calls(store, replace(where, since_ns=since)) if step.end_ns is not None}
+        ran = {step.span_id for step in _calls(store, replace(anyhow, since_ns=since)) if step.state == "running"}
     while True:
-        seen = _calls(store, replace(where, since_ns=since))
+        seen = _calls(store, replace(anyhow, since_ns=since))
         for step in sorted(seen, key=lambda step: step.end_ns or step.start_ns):
             if step.span_id not in done and step.state != "running":
                 done[step.span_id] = step.start_ns
-                yield step
+                if where.status and step.state not in where.status:
+                    continue
+                if where.since_ns is not None or step.span_id in ran or (step.end_ns or step.start_ns) >= start_ns:
+                    yield step
         now = app.now_ns()
         running = [step.start_ns for step in seen if step.state == "running" and now - step.start_ns < STUCK_NS]
         since = max(since, min([now - LATE_NS, *running]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from otel_llm.store.rows import STATE
 from otel_llm.values.session import Filter
 
 
@@ -49,7 +50,7 @@ def step_conditions(where: Filter) -> Conditions:
     """Which steps."""
     out = Conditions()
     _common(out, where, start="s.start_ns", cost="s.cost", tags="s.tags")
-    out.among("s.state", where.status)
+    out.among(STATE, where.status)
     _of_step(out, where)
     return out
 

@@ -1,4 +1,8 @@
-"""Rows as values: the columns of a step and of a session, and the `Step` and `SessionRow` that they stand for."""
+"""Rows as values: the columns of a step and of a session, and the `Step` and `SessionRow` that they stand for.
+
+A stream that its program left before the end is recorded without an error, and without the reason that ends a whole answer. Its
+row says `ok`; a reader gets `incomplete`, and its `end_ns` tells it from a call whose program died.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,14 @@ STEP_COLUMNS = (
 INSERT_STEP = f"INSERT OR REPLACE INTO step ({', '.join(STEP_COLUMNS)}) VALUES ({', '.join('?' * len(STEP_COLUMNS))})"  # noqa: S608
 SELECT_ROW = f"SELECT {', '.join('s.' + c for c in STEP_COLUMNS)} FROM step s JOIN trace t USING (trace)"  # noqa: S608
 
+STATE = ("CASE WHEN s.state = 'ok' AND s.kind = 'call' AND s.is_stream AND s.finish_reason IS NULL AND s.exactness <> 'none'"
+         " AND s.operation IN ('chat', 'text_completion', 'generate_content', 'fetch_response')"
+         " AND EXISTS (SELECT 1 FROM call c WHERE c.step = s.step AND c.response_pack IS NOT NULL)"
+         " THEN 'incomplete' ELSE s.state END")
+"""The state of a step `s` as readers get it."""
+
 READ_STEP = (
-    "t.trace_id", "s.span_id", "s.parent_span_id", "n.session_id", "s.kind", "s.name", "s.operation", "s.state", "s.start_ns",
+    "t.trace_id", "s.span_id", "s.parent_span_id", "n.session_id", "s.kind", "s.name", "s.operation", STATE, "s.start_ns",
     "s.end_ns", "s.provider", "s.model", "s.response_model", "s.is_stream", "s.first_chunk_ns",
     *(f"s.{c}" for c in USAGE_COLUMNS), "s.more_usage", "s.cost", "s.cost_input", "s.cost_output", "s.attempts", "s.error_type",
     "s.error_message", "s.finish_reason", "s.user_id", "s.prompt_name", "s.prompt_version", "s.tags", "s.api", "s.exactness",

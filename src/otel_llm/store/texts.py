@@ -1,4 +1,4 @@
-"""The words of a step that a search looks through: what is new in the request, the answer, tool arguments and results."""
+"""The words of a step that a search looks through: what is new in the request, the answer, tool arguments, results, errors."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def searchable(connection: sqlite3.Connection, reader: ExchangeReader, step: int
     """All words of a step, in the order in which they were said."""
     row = connection.execute(
         "SELECT s.kind, s.name, s.prompt_name, s.tags, s.known_messages, s.span_id, t.trace_id, s.span_pack, s.span_at,"
-        " s.span_length, s.provider, s.api FROM step s JOIN trace t USING (trace) WHERE s.step = ?", (step,)).fetchone()
+        " s.span_length, s.provider, s.api, s.state, s.error_type, s.error_message"
+        " FROM step s JOIN trace t USING (trace) WHERE s.step = ?", (step,)).fetchone()
     if row is None:
         return ""
-    kind, name, prompt, tags, known, span_id, trace_id, pack, at, length, provider, api = row
+    kind, name, prompt, tags, known, span_id, trace_id, pack, at, length, provider, api, state, *error = row
     out: list[str] = []
     wire, response = reader.wire(step, trace_id, span_id) if kind == "call" or api == FUNCTION else (None, None)
     # of a call with bytes the span has nothing more to say, and its attributes lie in another pack
@@ -48,8 +49,17 @@ def searchable(connection: sqlite3.Connection, reader: ExchangeReader, step: int
         value = attributes.get(key)
         if value is not None:
             out.append(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-    out += [name, prompt or "", *(json.loads(tags).values() if tags else ())]
+    out += [name, prompt or "", *(json.loads(tags).values() if tags else ()), *(text or "" for text in error)]
+    if state == "error" and pack is not None:
+        out += _exceptions(reader, span_id.hex())
     return "\n".join(filter(None, out))[:MAX_TEXT]
+
+
+def _exceptions(reader: ExchangeReader, span_id: str) -> list[str]:
+    """What a failed span says of its exceptions, in full."""
+    found = [event.attributes for event in reader.span(span_id).events if event.name == "exception"]
+    values = [attributes.get(key) for attributes in found for key in (semconv.EXCEPTION_TYPE, semconv.EXCEPTION_MESSAGE)]
+    return [value for value in values if isinstance(value, str)]
 
 
 def answer(reader: ExchangeReader, step: int, api: str | None) -> str:
