@@ -53,6 +53,10 @@ def async_client(sim: Simulator) -> Any:
     return openai.AsyncOpenAI(base_url=sim.base_url, api_key="sk-test-canary-0123456789abcdef", max_retries=0)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The judgement over everything that was recorded comes last."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The judgement over everything that was recorded comes last; what is `slow` runs when it is asked for: `pytest -m slow`."""
     items.sort(key=lambda item: "test_conventions" in item.nodeid)
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow and not config.option.markexpr:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]

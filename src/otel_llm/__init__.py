@@ -7,6 +7,8 @@ From here on every LLM call of the program is a nested OpenTelemetry span, and i
 `otel-llm sessions`, `show`, `search` and `replay` read. See the README for the rest.
 
 Names are loaded when they are first used, so that importing this package costs next to nothing.
+
+PYTEST_DONT_REWRITE: our plugin makes pytest look for assertions here, and complain where this was imported before it came.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from otel_llm._setup import flush, init, instrument, shutdown, uninstrument
 from otel_llm._version import __version__
 
 if TYPE_CHECKING:
+    from otel_llm._replaying import replaying
     from otel_llm._setup import replay_exporter as ReplayExporter
     from otel_llm.capture.context import bind, prompt_ref, session, tags
     from otel_llm.capture.structure import Steps
@@ -36,6 +39,7 @@ __all__ = [
     "init",
     "instrument",
     "prompt_ref",
+    "replaying",
     "retrieval",
     "session",
     "shutdown",
@@ -61,6 +65,10 @@ def __getattr__(name: str) -> Any:
 
         for public in _CONTEXT:
             globals()[public] = getattr(context, public)
+    elif name == "replaying":
+        from otel_llm._replaying import replaying
+
+        globals()[name] = replaying
     elif name == "ReplayExporter":
         globals()[name] = _setup.replay_exporter
     else:

@@ -17,7 +17,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from otel_llm.cli.app import App
+from otel_llm.cli.app import App, wired
 from otel_llm.cli.verbs import root
 from otel_llm.values.call import Cost, Usage
 from replay.memory_store import T0, Answering, MemoryStore, S
@@ -55,12 +55,27 @@ def otel_llm(store: Any, *args: str, sender: Any = None, stdin: str | None = Non
     return Run(result.exit_code, result.stdout, result.stderr)
 
 
+def on_store(directory: Path, *args: str, environ: Mapping[str, str] | None = None, **fields: Any) -> Run:
+    """Run a command line as a user would, against the store in a directory; `fields` are those of `App`."""
+    app = wired()
+    for name, value in fields.items():
+        setattr(app, name, value)
+    result = CliRunner().invoke(root, ["--store", str(directory), *args], obj=app, prog_name="otel-llm", env=dict(environ or {}))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Run(result.exit_code, result.stdout, result.stderr)
+
+
 def on_terminal(*args: str, scenario: str = "newcomer", columns: int = 80, environ: Mapping[str, str] | None = None,
-                typed: bytes = b"", act: Callable[[subprocess.Popen[bytes]], None] | None = None) -> Run:
-    """Run a command line on a pseudo-terminal of so many columns; out and err arrive together, as on a screen."""
+                typed: bytes = b"", store: Path | None = None, act: Callable[[subprocess.Popen[bytes]], None] | None = None) -> Run:
+    """Run a command line on a pseudo-terminal of so many columns; out and err arrive together, as on a screen.
+
+    With `store` it is the installed program on the store in that directory.
+    """
+    program = [str(PROGRAM), scenario] if store is None else ["-m", "otel_llm.cli", "--store", str(store)]
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    process = subprocess.Popen([sys.executable, str(PROGRAM), scenario, *args], stdin=follower, stdout=follower, stderr=follower,
+    process = subprocess.Popen([sys.executable, *program, *args], stdin=follower, stdout=follower, stderr=follower,
                                env=_environ({"TERM": "xterm-256color", **(environ or {})}), start_new_session=True)
     os.close(follower)
     if typed:

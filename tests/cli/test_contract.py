@@ -101,8 +101,8 @@ def test_cli_2_elsewhere_it_is_tab_separated_without_colour_or_header(store: Mem
     assert again == row
     assert dict(zip(names.split("\t"), row.split("\t"), strict=True)) == {
         "last": "2025-03-02T14:03:19.640000Z", "session_id": "sess-newcomer01", "title": "Where is order 4411?", "turns": "5",
-        "calls": "5", "input_tokens": "60", "output_tokens": "18", "cost_usd": "0.000018", "status": "recovered",
-        "models": "gpt-4o-mini", "user_id": "ada", "tags": "team=search"}
+        "calls": "5", "input_tokens": "60", "output_tokens": "18", "duration_ms": "10640.0", "cost_usd": "0.000018",
+        "status": "recovered", "models": "gpt-4o-mini", "user_id": "ada", "tags": "team=search", "replay_of": "–"}
     assert ESCAPE not in plain.out
 
 
@@ -155,7 +155,7 @@ def test_cli_3_fields_are_those_of_the_values_with_usage_and_cost_laid_flat(stor
     own = [field.name for field in fields(kind) if field.name not in ("usage", "cost")]
     flat = ["input_tokens", "output_tokens", "cache_read_input_tokens", "cache_write_input_tokens", "reasoning_output_tokens",
             "cost_usd", "cost_pico_usd"]
-    assert set(first) == {*own, *flat, *(["duration_ns"] if kind is Step else [])}
+    assert set(first) == {*own, *flat, "duration_ns"}
 
 
 def test_cli_3_money_is_exact_as_an_integer_and_readable_as_a_float(store: MemoryStore) -> None:
@@ -430,7 +430,7 @@ def test_cli_9_show_gives_a_session_as_turns_and_steps(store: MemoryStore) -> No
 
     assert [line.strip() for line in out.splitlines() if re.match(r"\d [A-Z]", line)] == [
         "1 Where is order 4411?", "2 Say it in French.", "3 And in German?", "4 Thanks!"]
-    assert re.search(r"4 gpt-4o-mini stream +640 ms +30 → 3 tok +\$0\.0000045 +first 120 ms +Am Montag\.", out)
+    assert re.search(r"4 gpt-4o-mini stream +\+8\.00 s +640 ms +30 → 3 tok +\$0\.0000045 +first 120 ms +Am Montag\.", out)
     assert re.search(r"3 gpt-4o-mini .*error +RateLimitError Too many requests", out)
     assert "tool lookup_order" in out
 

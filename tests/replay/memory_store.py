@@ -7,12 +7,15 @@ time, with ids that a test can write down (`00000000000000a1`, …).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from otel_llm.values.call import Cost, Usage
 from otel_llm.values.errors import Ambiguous, NotFound
+from otel_llm.values.journal import CallKey, Undertaking
+from otel_llm.values.journal import Entry as JournalEntry
 from otel_llm.values.sender import Outgoing
 from otel_llm.values.session import Exchange, Filter, Hit, Loss, Ref, ReplayRecord, SessionRow, Step
 from otel_llm.values.spandata import SpanData
@@ -24,10 +27,46 @@ MS = 10**6
 URL = "https://api.openai.com/v1/chat/completions"
 
 
+class MemoryJournal:
+    """The `Journal` protocol over a dictionary."""
+
+    def __init__(self) -> None:
+        self.undertakings: dict[str, Undertaking] = {}
+        self.calls: dict[str, dict[CallKey, JournalEntry]] = {}
+
+    def begin(self, undertaking: Undertaking, keys: Iterable[CallKey]) -> None:
+        self.undertakings[undertaking.session_id] = undertaking
+        self.calls[undertaking.session_id] = {key: JournalEntry(key) for key in keys}
+
+    def find(self, given: str) -> Undertaking:
+        if given not in self.undertakings:
+            raise NotFound("reissue", given, list(self.undertakings))
+        return self.undertakings[given]
+
+    def entries(self, session_id: str) -> list[JournalEntry]:
+        return list(self.calls[session_id].values())
+
+    def claim(self, session_id: str, key: CallKey, *, cost: int, resend: bool = False) -> bool:
+        entry = self.calls[session_id][key]
+        if entry.state not in ("waiting", "failed", *(("sending",) if resend else ())):
+            return False
+        self.calls[session_id][key] = replace(entry, state="sending", sends=entry.sends + 1, cost=entry.cost + cost)
+        return True
+
+    def settle(self, session_id: str, entry: JournalEntry, *, elapsed_ns: int = 0) -> None:
+        self.calls[session_id][entry.key] = entry
+        known = self.undertakings[session_id]
+        self.undertakings[session_id] = replace(known, elapsed_ns=known.elapsed_ns + elapsed_ns)
+
+    def hold(self, session_id: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 class MemoryStore:
     """The `Store` protocol over lists."""
 
     def __init__(self) -> None:
+        self.journal = MemoryJournal()
         self.rows: dict[str, SessionRow] = {}
         self.all_steps: list[Step] = []
         self.exchanges: dict[str, Exchange] = {}
@@ -40,6 +79,10 @@ class MemoryStore:
         found = [row for row in rows if self._fits(row.session_id, row.user_id, row.models, row.status, row.tags, row.first_ns,
                                                    row.cost, where)]
         return found[offset : offset + limit]
+
+    def branches(self, session_id: str, *, limit: int = 50) -> list[SessionRow]:
+        found = [row for row in self.rows.values() if row.replay_of == session_id != row.session_id]
+        return sorted(found, key=lambda row: row.first_ns)[:limit]
 
     def calls(self, where: Filter, *, limit: int = 50, offset: int = 0) -> list[Step]:
         steps = sorted((s for s in self.all_steps if s.kind == "call"), key=lambda s: -s.start_ns)
@@ -98,7 +141,7 @@ class MemoryStore:
         return self.exchanges[span_id]
 
     def span(self, span_id: str) -> SpanData:
-        raise NotImplementedError
+        raise NotFound("span", span_id)
 
     def search(self, text: str, where: Filter, *, limit: int = 50) -> Iterator[Hit]:
         words = text.strip('"').lower().split()

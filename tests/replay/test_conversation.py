@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from otel_llm.replay.conversation import Entry, conversation, turns_opened
-from otel_llm.replay.reading import RecordedCall
+from otel_llm.replay.conversation import Entry, continuations, conversation, turns_opened
+from otel_llm.replay.reading import RecordedCall, recorded
 from otel_llm.replay.view import messages
 from otel_llm.values.call import Call, Message, Reasoning, Request, Response, Text
 from replay.memory_store import MemoryStore, Writer, newcomer
@@ -125,3 +125,52 @@ def test_several_answers_are_numbered() -> None:
 
     assert [(e.choice, e.source) for e in entries] == [(None, "request"), (1, "response"), (2, "response")]
     assert isinstance(entries[0], Entry)
+
+
+class TestContinuations:
+    """Which call goes on from which."""
+
+    @staticmethod
+    def of(*calls: tuple[list[dict[str, Any]], Any]) -> list[tuple[int, int] | None]:
+        """Parent and shared messages of each call, given as what was asked and what was answered."""
+        store = MemoryStore()
+        w = Writer(store, "s")
+        for asked, answer in calls:
+            w.chat(asked, answer, status=500 if answer is None else 200)
+        found = continuations([recorded(store, step) for step in store.steps("s")])
+        return [None if at is None else (at.parent, at.shared) for at in found]
+
+    A, B = user("a"), user("b")
+
+    def test_a_call_goes_on_from_the_one_whose_history_and_answer_begin_it(self) -> None:
+        assert self.of(([self.A], "A."), ([self.B], "B."), ([self.A, assistant("A."), self.B], "C.")) == [None, None, (0, 2)]
+
+    def test_instructions_may_change_on_the_way(self) -> None:
+        noon, later = ({"role": "system", "content": f"It is {time}."} for time in ("noon", "one"))
+
+        assert self.of(([noon, self.A], "A."), ([later, self.A, assistant("A."), self.B], "B.")) == [None, (0, 3)]
+
+    def test_the_longest_history_decides(self) -> None:
+        second = [self.A, assistant("A."), self.B]
+
+        assert self.of(([self.A], "A."), (second, "B."), ([*second, assistant("B."), self.A], "C.")) == [None, (0, 2), (1, 4)]
+
+    def test_two_that_go_on_from_one_are_its_branches(self) -> None:
+        second = [self.A, assistant("A."), self.B]
+
+        assert self.of(([self.A], "A."), (second, None), (second, "B.")) == [None, (0, 2), (0, 2)]
+
+    def test_of_equal_conversations_each_goes_on_with_its_own(self) -> None:
+        second = [self.A, assistant("A."), self.B]
+
+        assert self.of(([self.A], "A."), ([self.A], "A."), (second, "B."), (second, "B.")) == [None, None, (1, 2), (0, 2)]
+
+    def test_a_window_over_the_history_is_recognised_by_its_last_question_and_answer(self) -> None:
+        third = [self.B, assistant("B."), self.A]
+
+        assert self.of(([self.A], "A."), ([self.A, assistant("A."), self.B], "B."), (third, "C.")) == [None, (0, 2), (1, 2)]
+
+    def test_an_example_that_only_looks_like_an_answer_is_none(self) -> None:
+        example = [user("good"), assistant("A."), self.B]
+
+        assert self.of(([self.A], "A."), (example, "B.")) == [None, None]

@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 
 from otel_llm import semconv
+from otel_llm.replay.budget import Caps
 from otel_llm.replay.changes import Changes
+from otel_llm.replay.orders import Clock, Means, Orders
+from otel_llm.replay.outcomes import Outcome, Reissued
 from otel_llm.replay.plan import Plan, plan
-from otel_llm.replay.reissue import Caps, Clock, Reissued, reissue
+from otel_llm.replay.reissue import reissue
 from otel_llm.values.call import Cost, Usage
-from otel_llm.values.errors import BudgetExceeded, ConfigError, NotReplayable, ReplayError
+from otel_llm.values.errors import BudgetExceeded, ConfigError, NotReached, NotReplayable, ReplayError
+from otel_llm.values.sender import Outgoing, Sender
+from otel_llm.values.session import Exchange
 from replay.memory_store import T0, Answering, MemoryStore, S, Writer, newcomer
 
 LOCAL = "http://127.0.0.1:8000/v1"
@@ -32,12 +37,25 @@ def store() -> MemoryStore:
     return made
 
 
+class Refusing:
+    """A sender that reaches nobody."""
+
+    count = 0
+
+    def send(self, request: Outgoing) -> Exchange:
+        self.count += 1
+        raise NotReached("https://api.openai.com", "Connection refused", "f" * 16)
+
+
 def planned(store: MemoryStore, changes: Changes = Changes(), environ: dict[str, str] = KEY) -> Plan:
     return plan(store, store.steps("sess-newcomer01"), changes, environ=environ, price=price)
 
 
-def send(store: MemoryStore, todo: Plan, sender: Answering, *, environ: dict[str, str] = KEY, **options: Any) -> list[Reissued]:
-    return list(reissue(todo, store, sender=sender, environ=environ, price=price, session_id="sess-new", **options))
+def send(store: MemoryStore, todo: Plan, sender: Sender, *, environ: dict[str, str] = KEY, clock: Clock = Clock(),
+         **orders: Any) -> list[Reissued]:
+    outcomes = list(reissue(todo, Means(store, sender, environ, price, clock), Orders(**orders), session_id="sess-new"))
+    assert all(isinstance(outcome, Reissued) for outcome in outcomes)
+    return outcomes  # type: ignore[return-value]
 
 
 def test_an_unchanged_reissue_sends_equal_bodies_to_the_same_places(store: MemoryStore) -> None:
@@ -68,7 +86,11 @@ def test_each_request_names_its_source_its_session_and_carries_the_key_of_its_or
     assert first.source == (step.trace_id, step.span_id)
     assert first.credential == "sk-canary"
     assert "sk-canary" not in repr(first)
-    assert {first.attributes[name] for name in (semconv.GEN_AI_CONVERSATION_ID, semconv.SESSION_ID)} == {"sess-new"}
+    assert first.attributes == {
+        semconv.GEN_AI_CONVERSATION_ID: "sess-new", semconv.SESSION_ID: "sess-new",
+        semconv.OTEL_LLM_REPLAY_SOURCE_TRACE_ID: step.trace_id, semconv.OTEL_LLM_REPLAY_SOURCE_SPAN_ID: step.span_id,
+        semconv.OTEL_LLM_REPLAY_SOURCE_SESSION_ID: "sess-newcomer01", semconv.OTEL_LLM_REPLAY_MODE: "frozen",
+        semconv.JAEGER_EVAL_TRIAL_ID: "sess-new", semconv.JAEGER_EVAL_ITERATION_INDEX: 0}
 
 
 def test_another_base_url_gets_the_endpoint_and_not_the_key(store: MemoryStore) -> None:
@@ -99,13 +121,24 @@ def test_an_error_answer_is_a_result_and_not_the_end(store: MemoryStore) -> None
     assert not results[0].diff["same"]
 
 
-def test_an_endpoint_that_does_not_answer_ends_it_with_a_sentence(store: MemoryStore) -> None:
-    sender = Answering([(None, "")])
+def test_a_call_to_which_no_response_comes_is_in_doubt_and_nothing_more_is_sent(store: MemoryStore) -> None:
+    sender, outcomes = Answering([(None, "")]), list[Outcome]()
 
-    with pytest.raises(ReplayError, match="No response came from https://api.openai.com"):
+    with pytest.raises(ReplayError, match="No response came from https://api.openai.com to a call that was sent"):
+        outcomes.extend(reissue(planned(store), Means(store, sender, KEY, price), session_id="sess-new"))
+
+    assert [entry.state for entry in store.journal.entries("sess-new")] == ["sending", *["waiting"] * 4]
+    assert (len(sender.sent), len(store.kept)) == (1, 0)
+
+
+def test_an_endpoint_that_cannot_be_reached_costs_nothing_and_ends_it_with_a_sentence(store: MemoryStore) -> None:
+    sender = Refusing()
+
+    with pytest.raises(ReplayError, match="No response came from https://api.openai.com: Connection refused. 1 of 5"):
         send(store, planned(store), sender)
 
-    assert (len(sender.sent), len(store.kept)) == (1, 1)
+    assert [(e.state, e.cost) for e in store.journal.entries("sess-new")] == [("failed", 0), *[("waiting", 0)] * 4]
+    assert (sender.count, len(store.kept)) == (1, 0)
 
 
 # ---- price and caps ---------------------------------------------------------------------------------------------------
@@ -156,13 +189,13 @@ def test_a_cap_on_cost_refuses_a_call_of_unknown_price(store: MemoryStore) -> No
 
 
 def test_a_cap_on_time_holds(store: MemoryStore) -> None:
-    ticks = iter(range(0, 1000 * S, 4 * S))
     sender = Answering(["Hi."])
 
-    with pytest.raises(BudgetExceeded, match="cap of 20 s"):
-        send(store, planned(store), sender, caps=Caps(seconds=20), clock=Clock(ticks_ns=lambda: next(ticks)))
+    with pytest.raises(BudgetExceeded, match="cap of 20 s. 3 of 5 calls were sent"):
+        send(store, planned(store), sender, caps=Caps(seconds=20), clock=Clock(ticks_ns=lambda: len(sender.sent) * 8 * S))
 
-    assert len(sender.sent) == 2
+    assert len(sender.sent) == 3
+    assert store.journal.undertakings["sess-new"].elapsed_ns == 24 * S
 
 
 # ---- what cannot be sent again ----------------------------------------------------------------------------------------

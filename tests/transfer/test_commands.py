@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli.terminal import Run
+from cli.terminal import Run, on_store
 from otel_llm.cli.verbs import EXPORT_VERBS, VERBS, root
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.values.session import Filter
@@ -145,7 +145,8 @@ class TestExportOtlp:
 
         steps = source.steps("ticket-1")
         assert (done.code, done.out) == (0, "")
-        assert done.err == f"{len(steps)} spans taken by {endpoint.url}/v1/traces in 1 request\n"
+        assert done.err == (f"{len(steps)} spans taken by {endpoint.url}/v1/traces in 1 request, without prompts and answers"
+                            " (--content full shows them)\n")
         assert {s.span_id for s in endpoint.spans} == {s.span_id for s in steps}
         assert endpoint.requests[0][1]["x-team"] == "a=b"
 
@@ -174,6 +175,24 @@ class TestExportOtlp:
 
         assert done.code == 4
         assert "refused 2 spans (2: too old!)" in done.err
+
+    def test_with_content_says_nothing_about_it(self, source: SqliteStore, endpoint: Sink) -> None:
+        done = run(source.directory, "export", "otlp", "ticket-1", "--endpoint", endpoint.url, "--content", "full")
+
+        assert done.err.endswith(f"{endpoint.url}/v1/traces in 1 request\n")
+
+    def test_to_a_dead_endpoint_names_it_and_says_that_nobody_listens(self, source: SqliteStore) -> None:
+        done = on_store(source.directory, "export", "otlp", "ticket-1", "--endpoint", "http://127.0.0.1:9", sleep=lambda seconds: None)
+
+        assert done.code == 4
+        assert "http://127.0.0.1:9/v1/traces" in done.err and "nobody listens there" in done.err
+
+    def test_to_a_page_says_which_ports_are_usual(self, source: SqliteStore, endpoint: Sink) -> None:
+        endpoint.replies.append(Reply(headers={"Content-Type": "text/html"}, body=b"<html>"))
+
+        done = run(source.directory, "export", "otlp", "ticket-1", "--endpoint", endpoint.url)
+
+        assert done.code == 4 and "4318" in done.err and "16686" in done.err
 
     @pytest.mark.parametrize(("args", "said"), [
         ((), "Where to? Give --endpoint"),
@@ -208,4 +227,4 @@ def test_parquet_goes_through_a_pipe(source: SqliteStore) -> None:
 
 def test_the_verbs_stand_in_the_help() -> None:
     assert {verb.name for verb in VERBS if verb.group == "move"} >= {"export", "import"}
-    assert [verb.name for verb in EXPORT_VERBS] == ["otlp", "jsonl", "parquet"]
+    assert [verb.name for verb in EXPORT_VERBS] == ["otlp", "jsonl", "session", "parquet"]

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from otel_llm import semconv
 from otel_llm.store.forward.over_http import HttpTransport
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.transfer import otlp_out
-from otel_llm.transfer.exposure import is_content, without_content
+from otel_llm.transfer.exposure import without_content
 from otel_llm.values.destination import Destination
 from otel_llm.values.errors import Undelivered
 from otel_llm.values.session import Filter
@@ -44,8 +45,9 @@ def stored(store: SqliteStore) -> dict[str, SpanData]:
 
 
 def recorded(span: SpanData, like: SpanData) -> SpanData:
-    """A span without the content and the cost that sending added."""
-    added = {k for k in span.attributes if k not in like.attributes and (is_content(k) or k.startswith(COST))}
+    """A span without the content, the cost and the session that sending added."""
+    added = {k for k in span.attributes if k not in like.attributes and (
+        semconv.quotes_content(k) or k.startswith(COST) or k == semconv.SESSION_ID)}
     return replace(span, attributes={k: v for k, v in span.attributes.items() if k not in added})
 
 
@@ -57,6 +59,14 @@ class TestWhatArrives:
         cut = {"cd" * 8}
         assert came.keys() == there.keys() and sent.accepted == len(there)
         assert {i: recorded(came[i], there[i]) for i in came.keys() - cut} == {i: there[i] for i in there.keys() - cut}
+
+    def test_is_found_by_its_session_also_where_the_program_named_none(self, source: SqliteStore, endpoint: Sink) -> None:
+        send(source, endpoint)
+
+        came, there = by_id(endpoint.spans), stored(source)
+        sessions = {step.span_id: row.session_id for row in source.sessions(Filter()) for step in source.steps(row.session_id)}
+        nameless = [i for i, span in there.items() if "session.id" not in span.attributes]
+        assert {i: came[i].attributes["session.id"] for i in nameless} == {i: sessions[i] for i in nameless} != {}
 
     def test_is_a_request_as_otlp_wants_it(self, source: SqliteStore, endpoint: Sink) -> None:
         send(source, endpoint, headers={"authorization": "Bearer t"})
@@ -81,7 +91,7 @@ class TestWhatArrives:
 
         text = repr(endpoint.spans)
         assert not any(word in text for word in ("echo:", "Oslo", "no such city", "rain in"))
-        assert not any(is_content(key) for span in endpoint.spans for key in span.attributes)
+        assert not any(semconv.quotes_content(key) for span in endpoint.spans for key in span.attributes)
 
     def test_under_masked_shows_shapes_and_no_words(self, source: SqliteStore, endpoint: Sink) -> None:
         send(source, endpoint, content="masked")
@@ -120,9 +130,9 @@ class TestAnEndpoint:
         assert max(endpoint.sizes) > 4_000 and sent.accepted == len(endpoint.spans)
 
     def test_gets_no_request_above_the_limit_that_was_asked_for(self, source: SqliteStore, endpoint: Sink) -> None:
-        send(source, endpoint, content="full", max_bytes=8_000)
+        send(source, endpoint, content="full", max_bytes=8_500)
 
-        assert max(endpoint.sizes) <= 8_000 and len(endpoint.sizes) > 2
+        assert max(endpoint.sizes) <= 8_500 and len(endpoint.sizes) > 2
         assert by_id(endpoint.spans).keys() == stored(source).keys()
 
     def test_that_cannot_take_a_span_gets_it_without_its_long_attributes(self, source: SqliteStore, endpoint: Sink) -> None:

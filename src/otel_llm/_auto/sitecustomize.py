@@ -1,4 +1,5 @@
-"""Loaded by every interpreter that `otel-llm run` starts: records the program, then lets it begin as it would have.
+"""Loaded by every interpreter that `otel-llm run` or `otel-llm replay rerun` starts: records the program, or has it answered
+from its recording, then lets it begin as it would have.
 
 The directory of this file stands first on PYTHONPATH, so Python finds it in the place of a `sitecustomize` that the machine
 may have; that one is run afterwards.
@@ -17,6 +18,16 @@ def _record() -> None:
         otel_llm.init()
     except Exception as error:
         print(f"otel-llm: this program is not recorded: {error}", file=sys.stderr)
+    seed = os.environ.get("OTEL_LLM_SEED", "").strip()
+    if seed.lstrip("-").isdigit():
+        from otel_llm.replay.seams import seeded
+
+        seeded(int(seed))
+    plan = os.environ.get("OTEL_LLM_REPLAY_PLAN")
+    if plan:
+        from otel_llm._replaying import begin
+
+        begin(plan)
 
 
 def _run_the_shadowed_one() -> None:

@@ -1,18 +1,32 @@
 """Wire formats: one pure module each, and the table that finds it by name or by path.
 
 Adding a provider is adding a module with the functions of `otel_llm.values.adapter.Adapter`, a line in the tables below and
-a folder of recorded cases. An adapter knows JSON only; `exchange` parses bytes for all of them.
+a folder of recorded cases. An adapter knows JSON only; `exchange` parses bytes for all of them. Where requests can also be
+written in a format, a second module beside the adapter does it: `WRITERS`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Protocol
 
-from otel_llm.adapters import openai_chat, openai_completions, openai_embeddings, openai_fetch_response, openai_responses
+from otel_llm.adapters import (
+    openai_chat,
+    openai_chat_request,
+    openai_completions,
+    openai_embeddings,
+    openai_fetch_response,
+    openai_responses,
+    openai_responses_request,
+)
 from otel_llm.adapters.exchange import read_call as read_call
 from otel_llm.adapters.exchange import read_request as read_request
 from otel_llm.adapters.exchange import read_response as read_response
+from otel_llm.adapters.exchange import response_json as response_json
+from otel_llm.adapters.request_parts import Body, Lost
 from otel_llm.values.adapter import Adapter
+from otel_llm.values.call import Message, Request
 
 ADAPTERS: tuple[Adapter, ...] = (
     openai_chat,
@@ -28,6 +42,21 @@ _BY_SUFFIX: tuple[tuple[str, Adapter], ...] = (
     ("/embeddings", openai_embeddings),
     ("/completions", openai_completions),
 )
+
+
+class RequestWriter(Protocol):
+    """Makes requests of one wire format: the inverse of an adapter's `request`."""
+
+    def write(self, request: Request) -> tuple[Body, tuple[str, ...]]:
+        """The body, and what it could not carry, in words."""
+
+    def write_message(self, message: Message, lost: Lost, custom: frozenset[str] = frozenset()) -> list[Body]:
+        """One message as elements of the history; what they cannot carry goes into `lost`."""
+
+
+WRITERS: Mapping[str, RequestWriter] = {"openai_chat": openai_chat_request, "openai_responses": openai_responses_request}
+"""By the name of the adapter that reads what they write."""
+
 _FETCHED = re.compile(r"(^|/)responses/[^/]+/?$")
 
 

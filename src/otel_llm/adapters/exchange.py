@@ -7,7 +7,7 @@ can be known is read, and nothing is raised.
 from __future__ import annotations
 
 from otel_llm.adapters.sse import looks_like_sse, parse_events, parse_json
-from otel_llm.values.adapter import Adapter
+from otel_llm.values.adapter import Adapter, Json
 from otel_llm.values.call import Call, Request, Response
 from otel_llm.values.media import without_media
 
@@ -69,6 +69,16 @@ def read_response(
     if status is not None and status >= 400 and response.error_type is None:
         response = _failed(response, status)
     return response, is_complete
+
+
+def response_json(adapter: Adapter, body: bytes | None, content_type: str) -> Json | None:
+    """The whole response as JSON, a stream put together; None when there is none that can be read."""
+    if not body:
+        return None
+    if looks_like_sse(body, content_type):
+        return adapter.assemble(parse_events(body, None, adapter.fold)[0])
+    value = parse_json(body)
+    return value if isinstance(value, dict) else None
 
 
 def _failed(response: Response, status: int) -> Response:

@@ -43,8 +43,8 @@ _GIVEN: Fields = {
     "audio_tokens": ("audio_output_tokens", count),
 }
 """The details of the tokens that were taken in and that were given back."""
-_AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "opus": "audio/opus", "pcm16": "audio/pcm",
-          "aac": "audio/aac"}
+AUDIO_FORMATS = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "opus": "audio/opus", "pcm16": "audio/pcm",
+                 "aac": "audio/aac"}
 
 
 def finish_reason(reason: Any) -> str | None:
@@ -94,7 +94,7 @@ def part(value: Any) -> Part:
         return _media(modality, url if isinstance(url, str) else obj(url).get("url"), body.get("file_id"))
     if kind == "input_audio":
         audio = obj(body.get("input_audio"))
-        return Media("audio", _AUDIO.get(words(audio.get("format"))), data=words(audio.get("data")))
+        return Media("audio", AUDIO_FORMATS.get(words(audio.get("format"))), data=words(audio.get("data")))
     if kind in ("file", "input_file"):
         file = obj(body.get("file")) if kind == "file" else body
         return _media("file", file.get("file_data") or file.get("file_url"), file.get("file_id"))

@@ -35,12 +35,13 @@ MAX_ID = 200
 class Surroundings:
     """What was said around a call. `attributes` go on every span inside, `content` (prompt variables) only where content may.
 
-    `root` is the outermost span of ours in this trace, if any; `agent` the name of the agent that is at work.
+    `root` is the outermost span of ours in this trace, if any; `place` the names of our steps around, outermost first.
     """
 
     attributes: Mapping[str, Any] = field(default_factory=dict)
     content: Mapping[str, Any] = field(default_factory=dict)
     root: Any = None
+    place: tuple[str, ...] = ()
 
 
 NOTHING = Surroundings()

@@ -13,11 +13,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from otel_llm import semconv
 from otel_llm.adapters import read_call
@@ -27,6 +28,7 @@ from otel_llm.capture.recorder import Recorder, Target
 from otel_llm.values import tape as frames
 from otel_llm.values.call import Call, Cost, Request
 from otel_llm.values.guard import guard, swallow
+from otel_llm.values.playback import Live, Recorded
 from otel_llm.values.spandata import dump_attributes
 
 if TYPE_CHECKING:
@@ -47,16 +49,20 @@ _FOREIGN_KINDS = frozenset({"LLM", "EMBEDDING"})
 class LiveCall:
     """A call that is under way. All methods are safe to call in any order, from any thread; the call ends once."""
 
-    __slots__ = ("__weakref__", "_above", "_around", "_attempts", "_body", "_chunks", "_error", "_first", "_foreign",
-                 "_last", "_open", "_part_at", "_parts", "_pending", "_read", "_request", "_response_type", "_start",
-                 "_started", "_status", "_tape", "built", "coding", "context", "ids", "recorder", "refused", "request_id",
-                 "seen", "span", "streams", "target")
+    __slots__ = ("__weakref__", "_above", "_attempts", "_body", "_chunks", "_error", "_first", "_foreign",
+                 "_last", "_left", "_open", "_part_at", "_parts", "_pending", "_read", "_request", "_response_type", "_start",
+                 "_started", "_status", "_tape", "around", "attempt", "built", "coding", "context", "given", "ids", "recorder",
+                 "refused", "request_id", "seen", "span", "streams", "target")
 
     def __init__(
         self, recorder: Recorder, target: Target, around: Surroundings, context: Context, key: str | None = None
     ) -> None:
         """Begins the span. `context` is the caller's; `self.context` is the one to make the call in, where `key` finds this."""
-        self.recorder, self.target, self._around = recorder, target, around
+        if target.adapter is None and around.attributes:
+            # no operation of the conventions, so none of their attributes; the session is told by session.id as well
+            kept = {k: v for k, v in around.attributes.items() if not k.startswith(semconv.GEN_AI_FAMILIES)}
+            around = replace(around, attributes=kept)
+        self.recorder, self.target, self.around = recorder, target, around
         start = target.start
         if around.attributes:
             start = {**start, **around.attributes}
@@ -95,7 +101,9 @@ class LiveCall:
         self._status: int | None = None
         self._error: BaseException | None = None
         self.coding = self.request_id = ""
-        self.built = self.seen = self.streams = self._started = self._read = False
+        self.built = self.seen = self.streams = self._started = self._read = self._left = False
+        self.given: Recorded | Live | None = None
+        self.attempt = 0
         self.refused: list[int] = []
         recorder.live[id(self)] = self
 
@@ -115,7 +123,7 @@ class LiveCall:
             body = b""
         else:
             body = self.recorder.masked(body, notes)
-        target, around = self.target, self._around
+        target, around = self.target, self.around
         attributes = target.start_json
         if around.attributes:
             attributes = f"{attributes},{dump_attributes(around.attributes)[1:-1]}"
@@ -163,12 +171,21 @@ class LiveCall:
 
     def left(self) -> None:
         """The caller closed or dropped the body."""
+        self._left = True
         self.end()
 
     def failed(self, error: BaseException) -> None:
         """The call ends in this exception; a final 4xx or 5xx carries its response."""
         self._error = error
         self.end()
+
+    def repeats(self, recorded: Recorded) -> None:
+        """The call is answered from a recording (`otel_llm.capture.playing`): its span says which, and nobody is paid."""
+        trace_id, span_id = recorded.exchange.trace_id, recorded.exchange.span_id
+        with guard("link a replayed call"):
+            self.span.add_link(SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(TraceFlags.SAMPLED)))
+            self.span.set_attributes({semconv.OTEL_LLM_REPLAY_SOURCE_TRACE_ID: trace_id,
+                                      semconv.OTEL_LLM_REPLAY_SOURCE_SPAN_ID: span_id})
 
     # ---- the end ------------------------------------------------------------------------------------------------------
 
@@ -248,7 +265,10 @@ class LiveCall:
         return dict(attributes)
 
     def _price(self, call: Call, attributes: dict[str, Any]) -> None:
-        """What the call cost, by the model that answered, else the one that was asked."""
+        """What the call cost, by the model that answered, else the one that was asked; nothing, when nobody was asked."""
+        if self.given is not None and not isinstance(self.given, Live):
+            attributes.update(semconv.write_cost(Cost(0, 0, 0)))
+            return
         prices, response = self.recorder.prices, call.response
         if prices is None or response is None:
             return
@@ -257,6 +277,8 @@ class LiveCall:
             cost = price(self.target.provider, model, response.usage, time.time_ns()) if model else None
             if isinstance(cost, Cost):
                 attributes.update(semconv.write_cost(cost))
+                if self.recorder.player is not None:
+                    self.recorder.player.spent(cost.total)
                 return
 
     def _fault(self, call: Call | None) -> tuple[str | None, str | None]:
@@ -282,7 +304,7 @@ class LiveCall:
         if mode in ("EVENT_ONLY", "SPAN_AND_EVENT") and self.recorder.events is not None and self.target.operation in (
                 "chat", "text_completion", "generate_content"):
             content = json.loads(self._clean(json.dumps(semconv.write_content(call, max_bytes=MAX_CONTENT))))
-            self.recorder.events.details(self.context, {**self.target.start, **attributes, **self._around.attributes, **content})
+            self.recorder.events.details(self.context, {**self.target.start, **attributes, **self.around.attributes, **content})
 
     def _clean(self, text: str) -> str:
         """Text after redaction; when the redactor fails the content is gone, not the span."""
@@ -317,6 +339,8 @@ class LiveCall:
         if self._first is not None:
             notes["first_byte_ns"] = self._first - self._start
             notes["chunks"] = self._chunks
+        if self._left and not complete:
+            notes["left"] = True
         if self._attempts:
             notes["attempts"] = self._attempts
         if self.request_id:

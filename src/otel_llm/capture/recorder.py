@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from otel_llm import semconv
+from otel_llm.capture.context import Surroundings, surroundings
 from otel_llm.redaction import Redactor
 from otel_llm.values.adapter import Adapter
 from otel_llm.values.call import Request
@@ -20,11 +21,13 @@ from otel_llm.values.spandata import dump_attributes
 from otel_llm.values.tape import Tape
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.trace import Link, Tracer
 
     from otel_llm.capture.events import Events
     from otel_llm.capture.metrics import Metrics
     from otel_llm.pricing import PriceTable
+    from otel_llm.values.playback import Player
 
 MAX_MESSAGE = 500
 NOTHING_ASKED: tuple[Request, dict[str, Any]] = (Request(), {})
@@ -54,6 +57,14 @@ class Recorder:
     events: Events | None = None
     redactor: Redactor = field(default_factory=lambda: Redactor(True))
     live: dict[int, Open] = field(default_factory=dict)
+    player: Player | None = None
+    """Answers calls and tools from a recording; None in every program that is no rerun."""
+
+    def around(self, context: Context | None = None) -> Surroundings:
+        """What is said around a point of the program, and in a rerun what the rerun says."""
+        found = surroundings(context)
+        player = self.player
+        return found if player is None else replace(found, attributes={**found.attributes, **player.attributes})
 
     def adopt(self, other: Recorder) -> None:
         """Take over another recorder's parts; taps that hold this one follow."""

@@ -21,7 +21,7 @@ from opentelemetry import context as otel_context
 
 from otel_llm import semconv
 from otel_llm.adapters import by_path
-from otel_llm.capture.context import attach, detach, is_suppressed, surroundings
+from otel_llm.capture.context import attach, detach, is_suppressed
 from otel_llm.capture.live import LiveCall
 from otel_llm.capture.patching import Patches, when_imported
 from otel_llm.capture.providers import provider_of
@@ -42,6 +42,7 @@ class StainlessTap:
         self._package, self._recorder = package, recorder
         self._patches = Patches()
         self._places: weakref.WeakKeyDictionary[Any, _Place] = weakref.WeakKeyDictionary()
+        self._answered: set[type] = set()
         self._cancel: Callable[[], None] = lambda: None
 
     def install(self) -> None:
@@ -55,6 +56,7 @@ class StainlessTap:
         wrap, namespace = self._patches.wrap, vars(module)
         wrap(namespace["BaseClient"], "_build_request", self._building)
         wrap(namespace["BaseClient"], "_should_retry", self._retrying)
+        wrap(namespace["BaseClient"], "_calculate_retry_timeout", self._waiting)
         wrap(namespace["SyncAPIClient"], "request", self._requesting)
         wrap(namespace["SyncAPIClient"], "_process_response", self._processing)
         wrap(namespace["AsyncAPIClient"], "request", self._requesting_async)
@@ -71,7 +73,9 @@ class StainlessTap:
             try:
                 result = original(client, *args, **kwargs)
             except BaseException as error:
-                _failed(call, error)
+                diverged = _failed(call, error)
+                if diverged is not None:
+                    raise diverged from None
                 raise
             finally:
                 detach(token)
@@ -89,7 +93,9 @@ class StainlessTap:
             try:
                 result = await original(client, *args, **kwargs)
             except BaseException as error:
-                _failed(call, error)
+                diverged = _failed(call, error)
+                if diverged is not None:
+                    raise diverged from None
                 raise
             finally:
                 detach(token)
@@ -122,6 +128,14 @@ class StainlessTap:
 
         return _should_retry
 
+    def _waiting(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def _calculate_retry_timeout(*args: Any, **kwargs: Any) -> Any:
+            player = self._recorder.player
+            is_rerun = player is not None and not player.has_recorded_speed and self._patches.active
+            return 0.0 if is_rerun else original(*args, **kwargs)
+
+        return _calculate_retry_timeout
+
     def _processing(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def _process_response(client: Any, *args: Any, **kwargs: Any) -> Any:
             _answered(_current(), kwargs.get("response"))
@@ -145,11 +159,25 @@ class StainlessTap:
             context = otel_context.get_current()
             if is_suppressed(context):
                 return None
+            recorder = self._recorder
+            if recorder.player is not None:
+                self._answer(client)
             options = args[1] if len(args) > 1 else kwargs.get("options")
-            return LiveCall(self._recorder, self._target(client, options), surroundings(context), context, _CALL)
+            return LiveCall(recorder, self._target(client, options), recorder.around(context), context, _CALL)
         except Exception as error:
             swallow("start recording a call", error)
         return None
+
+    def _answer(self, client: Any) -> None:
+        """In a rerun: have the HTTP library of this client answer from the recording, from its first call on."""
+        from otel_llm.capture import playing
+
+        sender = playing.sending_class(client._client)
+        if sender is None or sender in self._answered:
+            return
+        self._answered.add(sender)
+        answering = playing.Answering(lambda: self._recorder.player if self._patches.active else None, _current)
+        self._patches.wrap(sender, "send", answering.sync if sender.__name__ == "Client" else answering.asynchronous)
 
     def _target(self, client: Any, options: Any) -> Target:
         """What is known before the request is built: path, method and model, and where the client points."""
@@ -248,10 +276,12 @@ def _returned(call: LiveCall) -> None:
         call.end()
 
 
-def _failed(call: LiveCall, error: BaseException) -> None:
-    """The exception may carry the provider's final answer."""
+def _failed(call: LiveCall, error: BaseException) -> Exception | None:
+    """End the call with an exception, which may carry the provider's final answer; gives the one to raise in its place."""
+    diverged: Exception | None = getattr(error, "otel_llm_diverged", None)
     with guard("record a failed call"):
         response = getattr(error, "response", None)
         if response is not None and not call.seen:
             _answered(call, response)
-    call.failed(error)
+    call.failed(diverged or error)
+    return diverged

@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from otel_llm import semconv
-from otel_llm.capture.context import Surroundings, attach, detach, surroundings, with_surroundings
+from otel_llm.capture.context import Surroundings, attach, detach, with_surroundings
 from otel_llm.capture.plain import json_bytes
 from otel_llm.capture.recorder import Recorder
 from otel_llm.values import tape as frames
-from otel_llm.values.guard import swallow
+from otel_llm.values.guard import guard, swallow
+from otel_llm.values.playback import Recorded
 
 Kind = Literal["workflow", "agent", "tool", "retrieval"]
 
@@ -38,19 +39,21 @@ _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 class Step:
     """One step that is under way. `result(value)` says what came out of a `with` block."""
 
-    __slots__ = ("_before", "_content", "_ids", "_kind", "_open", "_recorder", "_result", "_taped", "_token", "context", "span")
+    __slots__ = ("_content", "_ids", "_kind", "_name", "_open", "_place", "_recorder", "_repeated", "_result", "_taped", "_token",
+                 "context", "span")
 
     def __init__(self, recorder: Recorder, kind: Kind, name: str, attributes: Mapping[str, Any], arguments: Any) -> None:
         now = otel_context.get_current()
-        around = surroundings(now)
+        around = recorder.around(now)
         parent = trace.get_current_span(now).get_span_context()
         start = {semconv.GEN_AI_OPERATION_NAME: _OPERATION[kind], _NAME[kind]: name, **attributes, **around.attributes}
-        self._recorder, self._kind, self._result, self._open = recorder, kind, None, [True]
+        self._recorder, self._kind, self._name, self._result, self._open = recorder, kind, name, None, [True]
+        self._place, self._repeated = around.place, False
         self.span = recorder.tracer.start_span(f"{_OPERATION[kind]} {name}", now,
                                                SpanKind.CLIENT if kind == "retrieval" else SpanKind.INTERNAL, start)
         root = around.root if around.root is not None else self.span
         self.context = trace.set_span_in_context(
-            self.span, with_surroundings(Surroundings(around.attributes, around.content, root), now))
+            self.span, with_surroundings(Surroundings(around.attributes, around.content, root, (*around.place, name)), now))
         self._content = recorder.settings.content
         self._taped = False
         try:
@@ -61,6 +64,25 @@ class Step:
     def result(self, value: Any) -> None:
         """What the step gave back."""
         self._result = value
+
+    def given(self, arguments: Callable[[], Any]) -> Recorded | None:
+        """In a rerun, what a tool or a retrieval came to when it was recorded; None when the function itself is to run.
+
+        Raises `ReplayDiverged` when the recording does not know these arguments.
+        """
+        player = self._recorder.player
+        if player is None or self._kind not in ("tool", "retrieval"):
+            return None
+        body = self._recorder.masked(json_bytes(arguments()), {})
+        recorded = player.step(self._kind, self._name, body, self._place)
+        if recorded is not None:
+            self._repeated = True
+            trace_id, span_id = recorded.exchange.trace_id, recorded.exchange.span_id
+            with guard("link a replayed step"):
+                self.span.add_link(SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(TraceFlags.SAMPLED)))
+                self.span.set_attributes({semconv.OTEL_LLM_REPLAY_SOURCE_TRACE_ID: trace_id,
+                                          semconv.OTEL_LLM_REPLAY_SOURCE_SPAN_ID: span_id})
+        return recorded
 
     def _begin_tape(self, start: Mapping[str, Any], parent: Any, arguments: Any) -> None:
         found = self.span.get_span_context()
@@ -112,6 +134,10 @@ class Step:
             else:
                 self._put_on_span(_OUTPUT.get(self._kind, semconv.GEN_AI_OUTPUT_MESSAGES), body, role="assistant")
             self._end_tape(error, body)
+            player = self._recorder.player
+            if player is not None and not self._repeated:
+                player.ended(self._kind, self._name, self._place, self._recorder.masked(body, {}),
+                             type(error).__qualname__ if error is not None else None)
         except Exception as fault:
             swallow("record the result of a step", fault)
         try:

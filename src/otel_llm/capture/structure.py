@@ -20,6 +20,7 @@ from otel_llm.capture.plain import arguments_of, signature_of
 from otel_llm.capture.recorder import Recorder
 from otel_llm.capture.step import Kind, NoStep, Step
 from otel_llm.values.guard import guard
+from otel_llm.values.playback import Recorded
 
 F = TypeVar("F", bound=Callable[..., Any])
 MAX_YIELDED = 10_000
@@ -67,21 +68,28 @@ class Scope:
                 return self._start(name, arguments_of(function, signature, args, kwargs), description)
             return None
 
-        return functools.wraps(function)(_wrapped(function, start))  # type: ignore[return-value]
+        def given(step: Step, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Recorded | None:
+            return step.given(lambda: arguments_of(function, signature, args, kwargs))
+
+        return functools.wraps(function)(_wrapped(function, start, given))  # type: ignore[return-value]
 
 
-def _wrapped(function: Callable[..., Any], start: Callable[..., Step | None]) -> Callable[..., Any]:
-    """The function inside its step; the wrapper is of the same kind as the function."""
+def _wrapped(
+    function: Callable[..., Any], start: Callable[..., Step | None], given: Callable[..., Recorded | None]
+) -> Callable[..., Any]:
+    """The function inside its step; the wrapper is of the same kind as the function.
+
+    `given` answers from the recording in a rerun (`otel_llm.capture.playing`), and with None everywhere else.
+    """
     if inspect.isasyncgenfunction(function):
-        return _async_generator(function, start)
+        return _async_generator(function, start, given)
     if inspect.isgeneratorfunction(function):
 
         def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             step = start(args, kwargs)
-            inner = function(*args, **kwargs)
             if step is None:
-                return (yield from inner)
-            return (yield from _drive(step, inner))
+                return (yield from function(*args, **kwargs))
+            return (yield from _drive(step, lambda: _items(function, given(step, args, kwargs), args, kwargs)))
 
         return generator
     if inspect.iscoroutinefunction(function):
@@ -91,7 +99,8 @@ def _wrapped(function: Callable[..., Any], start: Callable[..., Step | None]) ->
             if step is None:
                 return await function(*args, **kwargs)
             with step:
-                result = await function(*args, **kwargs)
+                recorded = given(step, args, kwargs)
+                result = await function(*args, **kwargs) if recorded is None else _value(function, recorded)
                 step.result(result)
             return result
 
@@ -102,19 +111,36 @@ def _wrapped(function: Callable[..., Any], start: Callable[..., Step | None]) ->
         if step is None:
             return function(*args, **kwargs)
         with step:
-            result = function(*args, **kwargs)
+            recorded = given(step, args, kwargs)
+            result = function(*args, **kwargs) if recorded is None else _value(function, recorded)
             step.result(result)
         return result
 
     return plain
 
 
-def _drive(step: Step, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+def _value(function: Callable[..., Any], recorded: Recorded) -> Any:
+    from otel_llm.capture.playing import value_of
+
+    return value_of(recorded, function)
+
+
+def _items(function: Callable[..., Any], recorded: Recorded | None, args: Any, kwargs: Any) -> Generator[Any, Any, Any]:
+    if recorded is None:
+        inner: Generator[Any, Any, Any] = function(*args, **kwargs)
+        return inner
+    from otel_llm.capture.playing import items_of
+
+    return (item for item in items_of(recorded, function))
+
+
+def _drive(step: Step, begin: Callable[[], Generator[Any, Any, Any]]) -> Generator[Any, Any, Any]:
     """Run a generator inside a step, giving the context back at every yield."""
     items: list[Any] = []
     value: Any = None
     thrown: BaseException | None = None
     try:
+        inner = begin()
         while True:
             token = attach(step.context)
             try:
@@ -143,16 +169,19 @@ def _drive(step: Step, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, A
         step.end()
 
 
-def _async_generator(function: Callable[..., Any], start: Callable[..., Step | None]) -> Callable[..., Any]:
+def _async_generator(
+    function: Callable[..., Any], start: Callable[..., Step | None], given: Callable[..., Recorded | None]
+) -> Callable[..., Any]:
     """The same for async generators, which have no `yield from`: the wrapper itself drives the inner one."""
 
     async def async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         step: Step | NoStep = start(args, kwargs) or NoStep()
-        inner = function(*args, **kwargs)
         items: list[Any] = []
         value: Any = None
         thrown: BaseException | None = None
         try:
+            recorded = given(step, args, kwargs) if isinstance(step, Step) else None
+            inner = function(*args, **kwargs) if recorded is None else _async_items(function, recorded)
             while True:
                 token = attach(step.context) if isinstance(step, Step) else None
                 try:
@@ -182,6 +211,11 @@ def _async_generator(function: Callable[..., Any], start: Callable[..., Step | N
             step.end()
 
     return async_generator
+
+
+async def _async_items(function: Callable[..., Any], recorded: Recorded) -> AsyncGenerator[Any, Any]:
+    for item in _items(function, recorded, (), {}):
+        yield item
 
 
 def _joined(items: list[Any]) -> Any:

@@ -44,6 +44,7 @@ def demo(app: App, live: bool, model: str, other_model: str, yes: bool) -> None:
         where = environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
         _say(f"The provider is {'LIVE' if live else 'the built-in simulator (nothing leaves this machine)'}: {where}")
         environ["OPENAI_MODEL"] = model
+        environ.setdefault("OTEL_SERVICE_NAME", "support-agent")
         if app.store_directory:
             environ["OTEL_LLM_STORE"] = str(Path(app.store_directory).absolute())
         _say("A support agent, recorded by one line (otel_llm.init()):", "python -m otel_llm.demo.support_agent")
@@ -59,6 +60,8 @@ def _look(app: App, other_model: str) -> None:
     _run(app, "Its five calls are one session, found without any session code:", "sessions", "--limit", "3")
     _run(app, "What happened, in order:", "show", "@1")
     _run(app, "Every word can be found:", "search", "espresso")
+    _run(app, "The same program once more, offline: every call answered from the recording, the network closed:",
+         "replay", "rerun", "@1", "--no-record", "--", sys.executable, "-m", "otel_llm.demo.support_agent")
     _run(app, f"What would {other_model} have said? All of it, asked again:",
          "replay", "reissue", "@1", "--model", other_model, "--yes")
     _say("All of it is in the store now. Next: `otel-llm show @1 --messages`, `otel-llm call @1:3 --curl`, `otel-llm doctor`.")
@@ -102,7 +105,7 @@ def _say(text: str, command: str | None = None) -> None:
 def _run(app: App, text: str, *args: str) -> None:
     from otel_llm.cli.verbs import root
 
-    _say(text, "otel-llm " + " ".join(args))
+    _say(text, "otel-llm " + " ".join("python" if word == sys.executable else word for word in args))
     store = ("--store", app.store_directory) if app.store_directory else ()
     code = root.main(args=["--no-pager", *store, *args], prog_name="otel-llm", standalone_mode=False)
     if code:

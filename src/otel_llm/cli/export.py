@@ -19,7 +19,7 @@ from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.filters import SESSION_STATUS, filter_options, make_filter
 from otel_llm.cli.ids import SessionId, with_sessions
-from otel_llm.cli.output import note
+from otel_llm.cli.output import note, writing
 from otel_llm.cli.verbs import EXPORT_VERBS, VerbGroup
 from otel_llm.values.archive import Archive, Damaged
 from otel_llm.values.errors import ConfigError, StoreDamaged, StoreError
@@ -58,9 +58,10 @@ def archive(store: object) -> Archive:
 def output_file(place: str) -> Iterator[BinaryIO]:
     """A file that appears when it is whole, readable by its owner alone; or standard output for `-`."""
     if place == STDOUT:
-        sys.stdout.flush()
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with writing():
+            sys.stdout.flush()
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
         return
     goal = Path(place)
     if goal.is_dir():

@@ -16,6 +16,7 @@ import click
 
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
+from otel_llm.cli.endpoints import reaching
 from otel_llm.cli.export import chosen, nothing_fits, progress, report_damage, which_sessions
 from otel_llm.cli.output import note
 from otel_llm.transfer import otlp_out
@@ -46,12 +47,16 @@ def otlp(app: App, /, sessions: tuple[str, ...], endpoint: str | None, headers: 
         with store.snapshot(where) as snapshot, progress("spans", snapshot.steps_in_all) as shown:
             sent = otlp_out.send(snapshot, carrier, content=cast(Content, content), progress=shown, waiting=_waiting,
                                  sleep=app.sleep)
+    except Undelivered as error:
+        todo = reaching(str(error), where_to)
+        raise Undelivered(f"{where_to.place}: {error}{f' ({todo})' if todo else ''}") from error
     finally:
         carrier.close()
     if not sent.requests:
         note(nothing_fits(bool(sessions) or any(given.values())))
     else:
         note(f"{numbers.plural(sent.accepted, 'span')} taken by {where_to.place} in {numbers.plural(sent.requests, 'request')}"
+             + (", without prompts and answers (--content full shows them)" if content == "none" else "")
              + (f"; {numbers.plural(sent.shortened, 'span')} too large, sent without long attributes" if sent.shortened else ""))
     if refused := sum(sent.refused.values()):
         words = "; ".join(f"{count}: {said}" for said, count in sent.refused.most_common(5))

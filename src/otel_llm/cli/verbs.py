@@ -43,8 +43,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("replay", "replay", "otel_llm.cli.replay:replay", "Send recorded calls again; compare answers."),
     Verb("forward", "move", "otel_llm.cli.forward:forward", "See and keep going what is sent to OTLP endpoints."),
     Verb("collector", "move", "otel_llm.cli.collector:collector", "Write and check OpenTelemetry Collector configurations."),
-    Verb("export", "move", "otel_llm.cli.export:export", "Send stored sessions on: OTLP, JSON lines, Parquet."),
-    Verb("import", "move", "otel_llm.cli.import_file:import_file", "Take in sessions that were exported as JSON lines."),
+    Verb("export", "move", "otel_llm.cli.export:export", "Send stored sessions on: to OTLP, or to files."),
+    Verb("import", "move", "otel_llm.cli.import_file:import_file", "Take in sessions that were exported to files."),
     Verb("run", "run", "otel_llm.cli.run:run", "Run a program with recording switched on."),
     Verb("serve", "run", "otel_llm.cli.serve:serve", "Receive OTLP over HTTP and gRPC into the store."),
     Verb("demo", "run", "otel_llm.cli.demo:demo", "See it all at work on a small support agent."),
@@ -55,7 +55,13 @@ VERBS: tuple[Verb, ...] = (
 
 REPLAY_VERBS: tuple[Verb, ...] = (
     Verb("reissue", "replay", "otel_llm.cli.reissue:reissue", "Send a session or a call again, also changed."),
+    Verb("check", "replay", "otel_llm.cli.replay_check:check", "Say how far sessions can be replayed, and why not further."),
+    Verb("rerun", "replay", "otel_llm.cli.rerun:rerun", "Run your program against its recording, offline."),
+    Verb("fork", "replay", "otel_llm.cli.fork:fork", "Replay up to a call, then go on live with changes."),
     Verb("diff", "replay", "otel_llm.cli.diff:diff", "Compare the answers of two calls."),
+    Verb("compare", "replay", "otel_llm.cli.compare:compare", "Compare sessions step by step; checks, reports."),
+    Verb("suite", "replay", "otel_llm.cli.suite:suite", "Sessions in several prompts and models; which regressed."),
+    Verb("bisect", "replay", "otel_llm.cli.bisect:bisect", "Find the prompt version where a check begins to fail."),
 )
 
 FORWARD_VERBS: tuple[Verb, ...] = (
@@ -73,6 +79,7 @@ COLLECTOR_VERBS: tuple[Verb, ...] = (
 EXPORT_VERBS: tuple[Verb, ...] = (
     Verb("otlp", "move", "otel_llm.cli.export_otlp:otlp", "To Jaeger or any OTLP endpoint, ids and times unchanged."),
     Verb("jsonl", "move", "otel_llm.cli.export_jsonl:jsonl", "To a file that holds everything, for `otel-llm import`."),
+    Verb("session", "move", "otel_llm.cli.export_session:session", "To a file to keep, read, edit and rerun."),
     Verb("parquet", "move", "otel_llm.cli.export_parquet:parquet", "To a table, one row a step."),
 )
 

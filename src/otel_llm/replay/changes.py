@@ -16,22 +16,58 @@ from otel_llm.values.errors import ConfigError, NotReplayable
 
 
 @dataclass(frozen=True, slots=True)
+class PromptText:
+    """A version of a prompt: what calls that come from the prompt `name` are told instead."""
+
+    name: str
+    version: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
-    """What to ask differently. `settings` maps dotted keys (`response_format.type`, `messages.0.content`) to JSON values."""
+    """What to ask differently. `settings` maps dotted keys (`response_format.type`, `messages.0.content`) to JSON values.
+
+    `system` replaces the system prompt, `prompts` that of calls which come from these prompts; `api` is the wire format to use.
+    """
 
     model: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     base_url: str | None = None
+    system: str | None = None
+    prompts: tuple[PromptText, ...] = ()
+    api: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The changes as the store keeps them; empty for an unchanged reissue."""
-        given = {"model": self.model, "set": dict(self.settings) or None, "base_url": self.base_url}
+        """The changes as the store keeps them; empty for an unchanged reissue. Of prompts the versions."""
+        given = {
+            "model": self.model, "set": dict(self.settings) or None, "base_url": self.base_url, "system": self.system,
+            "prompts": {prompt.name: prompt.version for prompt in self.prompts} or None, "provider": self.api}
         return {name: value for name, value in given.items() if value is not None}
 
     @property
     def edits(self) -> dict[str, Any]:
         """The dotted keys of the body that get a new value."""
         return {**({"model": self.model} if self.model is not None else {}), **self.settings}
+
+    @property
+    def are_for_conversations(self) -> bool:
+        """True when something changes besides the endpoint."""
+        return self != Changes(base_url=self.base_url)
+
+    def prompt_for(self, name: str | None) -> PromptText | None:
+        """The text for calls of a prompt; None when there is none."""
+        return next((prompt for prompt in self.prompts if prompt.name == name), None)
+
+    def to_options(self) -> dict[str, Any]:
+        """All of it as JSON, to be read back by `from_options`."""
+        return {**self.as_json(), "prompts": [[prompt.name, prompt.version, prompt.text] for prompt in self.prompts]}
+
+    @classmethod
+    def from_options(cls, value: Mapping[str, Any]) -> Changes:
+        """The changes that `to_options` wrote."""
+        return cls(value.get("model"), value.get("set") or {}, value.get("base_url"), value.get("system"),
+                   tuple(PromptText(*prompt) for prompt in value["prompts"]), value.get("provider"))
 
 
 def read_setting(text: str) -> tuple[str, Any]:
@@ -67,8 +103,13 @@ def edit(body: bytes, edits: Mapping[str, Any]) -> bytes:
         raise NotReplayable("the recorded request is no JSON, so nothing in it can be changed") from None
     if not isinstance(value, dict):
         raise NotReplayable("the recorded request is no JSON object, so nothing in it can be changed")
+    return dump(value, like=body) if put_all(value, edits) else body
+
+
+def put_all(value: dict[str, Any], edits: Mapping[str, Any]) -> bool:
+    """Set dotted keys in a body; True when one of them had another value. Raises `NotReplayable`."""
     changed = [_put(value, key.split("."), new) for key, new in edits.items()]
-    return _dump(value, like=body) if any(changed) else body
+    return any(changed)
 
 
 def _put(target: Any, path: list[str], new: Any) -> bool:
@@ -94,7 +135,7 @@ def _put(target: Any, path: list[str], new: Any) -> bool:
     return False
 
 
-def _dump(value: Any, *, like: bytes) -> bytes:
+def dump(value: Any, *, like: bytes) -> bytes:
     """JSON spaced and escaped like the body that it replaces."""
     spaced = b'": ' in like[:200]
     separators = (", ", ": ") if spaced else (",", ":")

@@ -3,34 +3,46 @@
 Two answers are the *same* when they say the same words, ask for the same tools with the same arguments, and ended alike (both
 answered, or both failed with the same status). Tokens, cost and latency are reported and never decide: they differ between
 two identical answers. Text is compared word by word, since a line of prose that changed in one word is not a new line; tool
-arguments are compared as JSON, since their spacing means nothing.
+arguments are compared as JSON, since their spacing means nothing. The answer of an embeddings call is its vectors: they are the
+same when all their numbers are, to the 32 bits that providers compute with; else `cosine` says how far the least similar are.
 
-    {"same": bool,
+Where nothing could be compared (no answer was recorded, or nobody can read it) `compared` is false, and so is `same`.
+
+    {"same": bool, "compared": bool,
      "text": {"same": bool, "words": [["=" | "-" | "+", text], …]},
      "tool_calls": {"same": bool, "changes": [{"change": "added" | "removed" | "changed", "name", "old", "new"}, …]},
+     "vectors": null (no embeddings) | {"same": bool | null, "old": count | null, "new": count | null, "cosine": float | null},
      "status", "error_type", "model", "finish_reason", "input_tokens", "output_tokens", "cost_pico_usd", "duration_ns":
          {"old": value | null, "new": value | null}}
 """
 
 from __future__ import annotations
 
+import binascii
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from array import array
+from base64 import b64decode
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Any
 
+from otel_llm.replay.edits import opcodes
 from otel_llm.values.call import Call, Cost, Message, Response, ToolCall, Usage
 
 MAX_WORDS = 4_000
-"""Beyond so many words on one side lines are compared first, because comparing words takes time quadratic in their number."""
+"""Beyond so many words on one side, or where too many of them differ, lines are compared: nobody reads so many single words."""
 
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 
 Words = list[list[str]]
+Vectors = tuple[tuple[float, ...], ...]
+EMBEDDINGS = "embeddings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,11 @@ class Answer:
     usage: Usage = field(default_factory=Usage)
     cost: Cost | None = None
     duration_ns: int | None = None
+    is_readable: bool = True
+    """False when an answer may have come whose words nobody could read."""
+    is_embeddings: bool = False
+    vectors: Vectors | None = None
+    """What an embeddings call gave, in the order of its inputs; None when it is not known."""
 
 
 def answer_of(
@@ -56,11 +73,19 @@ def answer_of(
     cost: Cost | None = None,
     duration_ns: int | None = None,
     error_type: str | None = None,
+    body: bytes | None = None,
 ) -> Answer:
-    """The side of a comparison that a call as it was read stands for; `None` is a call without a readable answer."""
+    """The side of a comparison that a call as it was read stands for; `None` is a call without a readable answer.
+
+    `body` is the response as it was received, which alone holds the vectors of an embeddings call.
+    """
     response = (call.response if call is not None else None) or Response()
     parts = [part for message in response.messages for part in message.parts]
+    is_embeddings = call is not None and call.operation == EMBEDDINGS
     return Answer(
+        is_readable=call is not None,
+        is_embeddings=is_embeddings,
+        vectors=vectors_of(body) if is_embeddings else None,
         text=text_of(response.messages),
         tool_calls=tuple((part.name, part.arguments) for part in parts if isinstance(part, ToolCall)),
         status=status,
@@ -83,7 +108,10 @@ def compare(old: Answer, new: Answer) -> dict[str, Any]:
     words = diff_words(old.text, new.text)
     changes = diff_tools(old.tool_calls, new.tool_calls)
     text_same = all(sign == "=" for sign, _ in words)
+    vectors = diff_vectors(old.vectors, new.vectors) if old.is_embeddings or new.is_embeddings else None
+    vectors_same = vectors is None or vectors["same"] is True or not (_answered(old) or _answered(new))
     ended_alike = _ending(old) == _ending(new)
+    is_compared = not ended_alike or (_is_known(old) and _is_known(new))
     figures = {
         "status": (old.status, new.status),
         "error_type": (old.error_type, new.error_type),
@@ -95,36 +123,53 @@ def compare(old: Answer, new: Answer) -> dict[str, Any]:
         "duration_ns": (old.duration_ns, new.duration_ns),
     }
     return {
-        "same": text_same and not changes and ended_alike,
+        "same": is_compared and text_same and not changes and vectors_same and ended_alike,
+        "compared": is_compared,
         "text": {"same": text_same, "words": words},
         "tool_calls": {"same": not changes, "changes": changes},
+        "vectors": vectors,
         **{name: {"old": before, "new": after} for name, (before, after) in figures.items()},
     }
 
 
 def _ending(answer: Answer) -> object:
     """What two answers must share besides their words: an error by its status, everything answered alike."""
-    return "answered" if answer.status is not None and answer.status < 400 else answer.status
+    return "answered" if _answered(answer) else answer.status
+
+
+def _answered(answer: Answer) -> bool:
+    return answer.status is not None and answer.status < 400
+
+
+def _is_known(answer: Answer) -> bool:
+    """Whether it is known what came back: words or vectors that can be read, or the error that came instead."""
+    if answer.text or answer.tool_calls or answer.vectors is not None:
+        return True
+    if _answered(answer):
+        return answer.is_readable and not answer.is_embeddings
+    return answer.status is not None or answer.error_type is not None
 
 
 def diff_words(old: str, new: str) -> Words:
     """Runs of words that stayed (`=`), went (`-`) and came (`+`); joining all but `+` gives the old text, all but `-` the new."""
     before, after = _WORDS.findall(old), _WORDS.findall(new)
-    if max(len(before), len(after)) > MAX_WORDS:
+    steps, is_shortest = opcodes(before, after) if max(len(before), len(after)) <= MAX_WORDS else ([], False)
+    if not is_shortest:
         before, after = _LINES.findall(old), _LINES.findall(new)
+        steps, _ = opcodes(before, after)
     runs: Words = []
-    for tag, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if tag == "equal":
-            _append(runs, "=", "".join(before[i:j]))
-        else:
-            _append(runs, "-", "".join(before[i:j]))
-            _append(runs, "+", "".join(after[k:m]))
-    return runs
-
-
-def _append(runs: Words, sign: str, text: str) -> None:
-    if text:
-        runs.append([sign, text])
+    gone = came = ""
+    for place, (tag, i, j, k, m) in enumerate(steps, 1):
+        text = "".join(before[i:j])
+        is_gap = tag == "equal" and text.isspace() and "\n" not in text  # between two changes it belongs to both
+        if tag != "equal" or (is_gap and (gone or came) and place < len(steps)):
+            gone, came = gone + text, came + "".join(after[k:m])
+            continue
+        while gone and came and gone[-1] == came[-1] and gone[-1] in " \t":
+            gone, came, text = gone[:-1], came[:-1], gone[-1] + text
+        runs += [[sign, words] for sign, words in (("-", gone), ("+", came), ("=", text)) if words]
+        gone = came = ""
+    return runs + [[sign, words] for sign, words in (("-", gone), ("+", came)) if words]
 
 
 def diff_tools(old: Sequence[tuple[str, str]], new: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -152,6 +197,51 @@ def _json(text: str) -> Any:
         return text
 
 
+def diff_vectors(old: Vectors | None, new: Vectors | None) -> dict[str, Any]:
+    """How the vectors of two embeddings calls compare; `cosine` is that of the least similar pair, None when there is none."""
+    known = old is not None and new is not None
+    pairs = list(zip(old, new, strict=True)) if old is not None and new is not None and len(old) == len(new) else []
+    cosines = [_cosine(before, after) for before, after in pairs]
+    return {
+        "same": old == new if known else None,
+        "old": None if old is None else len(old),
+        "new": None if new is None else len(new),
+        "cosine": min((c for c in cosines if c is not None), default=None) if None not in cosines else None,
+    }
+
+
+def _cosine(one: Sequence[float], other: Sequence[float]) -> float | None:
+    lengths = math.hypot(*one) * math.hypot(*other)
+    if len(one) != len(other) or not lengths or not math.isfinite(lengths):
+        return None
+    return max(-1.0, min(1.0, sum(a * b for a, b in zip(one, other, strict=True)) / lengths))
+
+
+def vectors_of(body: bytes | None) -> Vectors | None:
+    """The vectors in the response of an embeddings call, as numbers or base64; None when they cannot be read."""
+    try:
+        rows = json.loads(body or b"")["data"]
+        return tuple(_vector(row["embedding"]) for row in sorted(rows, key=lambda row: row.get("index", 0))) or None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, binascii.Error):
+        return None
+
+
+def _vector(value: str | Iterable[float]) -> tuple[float, ...]:
+    """The numbers in 32 bits, as base64 has them, so that both ways of writing a vector give the same."""
+    if not isinstance(value, str):
+        return tuple(array("f", value))
+    numbers = array("f", b64decode(value, validate=True))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return tuple(numbers)
+
+
 def is_same(diff: Mapping[str, Any]) -> bool:
     """What a stored difference says."""
     return diff.get("same") is True
+
+
+def is_new_failure(diff: Mapping[str, Any]) -> bool:
+    """True when an error came where there was an answer."""
+    old, new = diff["status"]["old"], diff["status"]["new"]
+    return old is not None and old < 400 and (new is None or new >= 400)

@@ -10,6 +10,10 @@ calls. To tell what is new in a request, its messages are compared with the hist
 
 Answers are compared by their words and tool calls alone, since an application may hand them back without their reasoning.
 A call *opens a turn* when a user's message is new in it; an answer to a tool result continues the turn.
+
+`continuations` says which call goes on from which: the one whose request and answer begin its request (instructions left aside,
+since programs put the time of day there), or whose last question and answer stand in it (a program that drops old messages),
+or whose response it names. Where several would do, it is the latest that nobody has gone on from.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from otel_llm.adapters.history import message_key
 from otel_llm.replay.reading import RecordedCall
 from otel_llm.values.call import Message, Reasoning, Refusal, Text, ToolCall
 from otel_llm.values.session import Step
@@ -66,6 +71,73 @@ def conversation(calls: Iterable[RecordedCall]) -> Iterator[Entry]:
             _remember(asked, answered, known, shown, start=start.encode("utf-8", "replace"))
         if step.state in ("error", "incomplete"):
             yield Entry(step, number, "failure", turn=turn)
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """The call that another one goes on from.
+
+    `parent` is its place among the calls, `choice` which of its answers. `shared` counts the messages of the request up to that
+    answer and with it; 0 where the provider keeps the history.
+    """
+
+    parent: int
+    shared: int
+    choice: int = 0
+
+
+def continuations(calls: Sequence[RecordedCall]) -> list[Continuation | None]:
+    """For each call, given in order of start, the one that it goes on from; None for one that begins something."""
+    ends: dict[bytes, list[tuple[int, int]]] = {}
+    pairs: dict[tuple[bytes, bytes], list[tuple[int, int]]] = {}
+    responses: dict[str, int] = {}
+    extended: set[tuple[int, int]] = set()
+    found: list[Continuation | None] = []
+    for place, recorded in enumerate(calls):
+        call = recorded.call
+        if call is None or call.operation not in DIALOGUE:
+            found.append(None)
+            continue
+        request = call.request
+        talk = [(at, message_key(m)) for at, m in enumerate(request.messages, 1) if m.role not in ("system", "developer")]
+        chain = list(_prefixes([key for _, key in talk], b""))
+        at = _gone_on(talk, chain, ends, pairs, extended)
+        if request.previous_response_id in responses:
+            at = Continuation(responses[request.previous_response_id], 0)
+        if at is not None:
+            extended.add((at.parent, at.choice))
+        found.append(at)
+        for choice, answer in enumerate(call.response.messages if call.response is not None else ()):
+            key = message_key(answer)
+            digest = list(_prefixes([*(k for _, k in talk), key], b""))[-1]
+            ends.setdefault(digest, []).append((place, choice))
+            if talk:
+                pairs.setdefault((talk[-1][1], key), []).append((place, choice))
+        if call.response is not None and call.response.id is not None:
+            responses[call.response.id] = place
+    return found
+
+
+def _gone_on(
+    talk: Sequence[tuple[int, bytes]],
+    chain: Sequence[bytes],
+    ends: dict[bytes, list[tuple[int, int]]],
+    pairs: dict[tuple[bytes, bytes], list[tuple[int, int]]],
+    extended: set[tuple[int, int]],
+) -> Continuation | None:
+    for n in range(len(talk), 0, -1):
+        known = ends.get(chain[n - 1])
+        if known:
+            return Continuation((best := _latest(known, extended))[0], talk[n - 1][0], best[1])
+    for n in range(len(talk) - 1, 0, -1):
+        known = pairs.get((talk[n - 1][1], talk[n][1]))
+        if known:
+            return Continuation((best := _latest(known, extended))[0], talk[n][0], best[1])
+    return None
+
+
+def _latest(known: Sequence[tuple[int, int]], extended: set[tuple[int, int]]) -> tuple[int, int]:
+    return max([each for each in known if each not in extended] or known)
 
 
 def turns_opened(entries: Iterable[Entry]) -> dict[str, tuple[int, str]]:

@@ -18,17 +18,25 @@ ENDPOINTS = ("chat/completions", "completions", "responses", "embeddings", "mess
 _VERSIONS = frozenset({"v1", "v1beta", "v2", "v4"})
 
 
-def target(url: str, base_url: str | None, environ: Mapping[str, str]) -> str:
-    """The URL of a reissue.
+ENDPOINT_OF: Mapping[str, str] = {"openai_chat": "chat/completions", "openai_responses": "responses"}
+"""Adapter to its path, for requests that are translated."""
 
-    Raises `NotReplayable` when an Azure deployment is asked and `OPENAI_API_VERSION` is not set, `ConfigError` when the
-    base URL is none.
+
+def target(url: str, base_url: str | None, environ: Mapping[str, str], *, api: str | None = None) -> str:
+    """The URL of a reissue; `api` when it is asked in another wire format.
+
+    Raises `NotReplayable` when an Azure deployment is asked in another format or `OPENAI_API_VERSION` is not set,
+    `ConfigError` when the base URL is none.
     """
+    own = endpoint(urlsplit(url).path)
+    wanted = own if api is None else ENDPOINT_OF[api]
     if base_url is not None:
         origin_of(base_url)
-        return f"{base_url.strip().partition('?')[0].rstrip('/')}/{endpoint(urlsplit(url).path)}"
+        return f"{base_url.strip().partition('?')[0].rstrip('/')}/{wanted}"
     if not is_azure_deployment(url):
-        return url
+        return url.rstrip("/").removesuffix(own) + wanted if wanted != own else url
+    if wanted != own:
+        raise NotReplayable("an Azure deployment answers in one format only; give --base-url of another endpoint")
     if version := environ.get("OPENAI_API_VERSION", "").strip():
         return f"{url}?api-version={version}"
     raise NotReplayable("an Azure deployment wants an API version: set OPENAI_API_VERSION")

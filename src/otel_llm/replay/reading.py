@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from otel_llm import semconv
 from otel_llm.adapters import by_name, read_call
 from otel_llm.values.call import Call
 from otel_llm.values.errors import NotFound
@@ -37,9 +38,17 @@ def read(exchange: Exchange) -> Call | None:
 
 
 def recorded(store: Store, step: Step) -> RecordedCall:
-    """A call step together with what went over the wire."""
+    """A call step together with what went over the wire; where no bytes are, with what its span says."""
     exchange = store.exchange(step.span_id)
-    return RecordedCall(step, exchange, read(exchange))
+    has_bytes = exchange.request_body is not None or exchange.response_body is not None
+    return RecordedCall(step, exchange, read(exchange) if has_bytes else _said_by_the_span(store, step))
+
+
+def _said_by_the_span(store: Store, step: Step) -> Call | None:
+    try:
+        return semconv.read(store.span(step.span_id).attributes)
+    except NotFound:
+        return None
 
 
 def step_of(store: Store, given: str) -> Step:

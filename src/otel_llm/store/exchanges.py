@@ -65,6 +65,7 @@ class ExchangeReader:
             attempts=tuple((a[0], a[1]) for a in end.get("attempts", ())) if end is not None else (),
             request_id=end.get("request_id") if end is not None else None,
             redacted=start.get("redacted", 0) + (end.get("redacted", 0) if end is not None else 0),
+            left=bool(end.get("left")) if end is not None else False,
         )
 
     def wire(self, step: int, trace_id: bytes, span_id: bytes) -> tuple[Wire | None, bytes | None]:

@@ -4,6 +4,7 @@
              │                   └── (span_*) ───> pack     the span's attributes, events and links, byte for byte
              ├─< message ─────────────────────────> pack     every message of a session once; class 0 is shared
              └── replay                                      outcomes of re-issued calls
+    reissue ──< reissue_call    what a reissue is going to send, and what came of it (`otel_llm.values.journal`)
     step ──< history        which call ends with which conversation, as keyed hashes
     pending                 frames of calls that have not ended
     process ──< segment ──< segment_origin ──> resource, scope      what has been read of the spool
@@ -122,7 +123,37 @@ CREATE VIEW destinations AS SELECT name, endpoint, protocol, content, state, wai
   datetime(last_error_ns / 1000000000, 'unixepoch') AS last_error_at FROM destination;
 """
 
-MIGRATIONS: tuple[tuple[str, str], ...] = (("the first tables", _FIRST), ("forwarding", _FORWARDING))
+_WORDS_OF_VIEWS = """
+DROP VIEW calls;
+DROP VIEW steps;
+CREATE VIEW steps AS SELECT datetime(s.start_ns / 1000000000, 'unixepoch') AS started, n.session_id AS session, s.kind, s.name,
+  CASE WHEN s.state = 'ok' AND s.kind = 'call' AND s.is_stream AND s.finish_reason IS NULL AND s.exactness <> 'none'
+  AND s.operation IN ('chat', 'text_completion', 'generate_content', 'fetch_response')
+  AND EXISTS (SELECT 1 FROM call c WHERE c.step = s.step AND c.response_pack IS NOT NULL)
+  THEN 'incomplete' ELSE s.state END AS state,
+  (s.end_ns - s.start_ns) / 1e6 AS duration_ms, s.model, s.input_tokens, s.output_tokens, s.cost / 1e12 AS cost_usd,
+  s.error_type, s.request_preview AS asked, s.response_preview AS answered, lower(hex(t.trace_id)) AS trace_id,
+  lower(hex(s.span_id)) AS span_id, lower(hex(s.parent_span_id)) AS parent_span_id
+  FROM step s JOIN session n USING (session) JOIN trace t USING (trace);
+CREATE VIEW calls AS SELECT * FROM steps WHERE kind = 'call';
+"""
+
+_ERRORS_TO_SEARCH = """
+INSERT OR IGNORE INTO search_later SELECT step * 4 + 2 FROM step WHERE kind IN ('call', 'tool') AND error_type IS NOT NULL;
+"""
+"""What failed has been indexed without its error; it gets another document (`otel_llm.store.search`) at the next search."""
+
+_JOURNAL = """
+CREATE TABLE reissue (session_id TEXT PRIMARY KEY, source_session_id TEXT NOT NULL, options TEXT NOT NULL,
+  time_ns INTEGER NOT NULL, elapsed_ns INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE reissue_call (session_id TEXT NOT NULL, place INTEGER NOT NULL, source_span_id BLOB NOT NULL,
+  iteration INTEGER NOT NULL, state TEXT NOT NULL, span_id BLOB, sends INTEGER NOT NULL, cost INTEGER NOT NULL,
+  PRIMARY KEY (session_id, source_span_id, iteration)) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (
+    ("the first tables", _FIRST), ("forwarding", _FORWARDING), ("the words of the views", _WORDS_OF_VIEWS),
+    ("errors in the search", _ERRORS_TO_SEARCH), ("the journal of reissues", _JOURNAL))
 """(name, SQL) by version, from 1."""
 
 

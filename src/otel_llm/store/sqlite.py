@@ -21,6 +21,7 @@ from otel_llm.store.exchanges import ExchangeReader
 from otel_llm.store.filters import session_conditions, step_conditions
 from otel_llm.store.importing import Importer
 from otel_llm.store.indexer import Indexer
+from otel_llm.store.journal import SqliteJournal
 from otel_llm.store.packs import PackReader
 from otel_llm.store.segments import segments
 from otel_llm.store.snapshot import SqliteSnapshot, snapshot
@@ -94,6 +95,13 @@ class SqliteStore:
             f"{rows.SELECT_SESSION} WHERE n.steps > 0 AND {found.text} ORDER BY n.last_ns DESC, n.session DESC LIMIT ? OFFSET ?",
             (*found.values, limit, offset))]
 
+    def branches(self, session_id: str, *, limit: int = 50) -> list[SessionRow]:
+        self.catch_up()
+        return [rows.session_of(row) for row in self._all(
+            f"{rows.SELECT_SESSION} WHERE n.steps > 0 AND n.replay_of = ? AND n.session_id <> ?"
+            " ORDER BY n.first_ns, n.session LIMIT ?",
+            (session_id, session_id, limit))]
+
     def calls(self, where: Filter, *, limit: int = 50, offset: int = 0) -> list[Step]:
         self.catch_up()
         found = step_conditions(where)
@@ -143,6 +151,10 @@ class SqliteStore:
         self.catch_up()
         with self._lock, self._explained():
             return ledger.replays(self._execute, session_id)
+
+    @property
+    def journal(self) -> SqliteJournal:
+        return SqliteJournal(self._execute, self._alone, self.directory)
 
     def facts(self) -> Mapping[str, Any]:
         self.catch_up()
@@ -194,6 +206,11 @@ class SqliteStore:
             return ledger.verify(self._execute, self._exchanges)
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock, self._explained():
+            yield
 
     def _writable(self) -> None:
         if self.is_readonly:

@@ -55,6 +55,15 @@ def optional(field: Field) -> Field:
     return field._replace(is_optional=True)
 
 
+def is_utf8(text: str) -> bool:
+    """False for text with half a surrogate pair in it, which may be content and cannot be a name."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _hex(length: int) -> Callable[[Any], bool]:
     pattern = re.compile(f"[0-9a-f]{{{length}}}")
     return lambda text: pattern.fullmatch(text) is not None
@@ -75,7 +84,7 @@ LIST = Field((list,))
 TRACE_ID = Field((str,), _hex(32))
 SPAN_ID = Field((str,), _hex(16))
 PARENT_ID = Field((str, type(None)), _hex(16))
-SESSION_ID = Field((str,), lambda text: 0 < len(text) <= 500)
+SESSION_ID = Field((str,), lambda text: 0 < len(text) <= 500 and is_utf8(text))
 MAYBE_TEXT = Field((str, type(None)))
 MAYBE_NUMBER = Field((int, type(None)), lambda n: -MAX_NS <= n < MAX_NS)
 CHUNKS = Field((list,), _pairs((int,)))

@@ -49,8 +49,6 @@ class Written:
 def write(snapshot: Snapshot, out: BinaryIO, progress: Progress = lambda steps: None) -> Written:
     """Write the chosen sessions; the manifest comes last."""
     done, digest = Written(), hashlib.sha256()
-    resources: dict[int, tuple[int, ResourceData]] = {}
-    scopes: dict[int, tuple[int, ScopeData]] = {}
 
     def put(value: dict[str, Any]) -> None:
         data = line.dump(value)
@@ -60,8 +58,20 @@ def write(snapshot: Snapshot, out: BinaryIO, progress: Progress = lambda steps: 
         done.bytes += len(data)
 
     put(HEAD)
+    for value in lines(snapshot, done, progress):
+        put(value)
+    manifest = {"sessions": done.sessions, "steps": done.steps, "replays": done.replays, "lines": done.lines,
+                **({"damaged": len(done.damaged)} if done.damaged else {}), "sha256": digest.hexdigest()}
+    out.write(line.dump({"manifest": manifest}))
+    return done
+
+
+def lines(snapshot: Snapshot, done: Written, progress: Progress = lambda steps: None) -> Iterator[dict[str, Any]]:
+    """The lines between head and manifest; `done` follows what they hold."""
+    resources: dict[int, tuple[int, ResourceData]] = {}
+    scopes: dict[int, tuple[int, ScopeData]] = {}
     for mark in snapshot.sessions():
-        put({"session": line.session_json(mark)})
+        yield {"session": line.session_json(mark)}
         done.sessions += 1
         for record in snapshot.records(mark.session_id):
             if isinstance(record, Damaged):
@@ -71,20 +81,16 @@ def write(snapshot: Snapshot, out: BinaryIO, progress: Progress = lambda steps: 
             if record.span is not None:
                 resource, is_new = _number(resources, record.span.resource)
                 if is_new:
-                    put({"resource": line.resource_json(resource, record.span.resource)})
+                    yield {"resource": line.resource_json(resource, record.span.resource)}
                 scope, is_new = _number(scopes, record.span.scope)
                 if is_new:
-                    put({"scope": line.scope_json(scope, record.span.scope)})
-            put({"step": line.record_json(record, resource, scope)})
+                    yield {"scope": line.scope_json(scope, record.span.scope)}
+            yield {"step": line.record_json(record, resource, scope)}
             done.steps += 1
             progress(done.steps)
     for replay in snapshot.replays():
-        put({"replay": line.replay_json(replay)})
+        yield {"replay": line.replay_json(replay)}
         done.replays += 1
-    manifest = {"sessions": done.sessions, "steps": done.steps, "replays": done.replays, "lines": done.lines,
-                **({"damaged": len(done.damaged)} if done.damaged else {}), "sha256": digest.hexdigest()}
-    out.write(line.dump({"manifest": manifest}))
-    return done
 
 
 def _number(known: dict[int, tuple[int, Thing]], thing: Thing) -> tuple[int, bool]:
@@ -195,11 +201,12 @@ class Reader:
     def take(self, value: dict[str, Any], name: str, number: int) -> None:
         """One line. Raises `BadExport` when it is not what the format says."""
         try:
-            self._take(value)
+            self.give(value)
         except (BadLine, RecursionError) as error:
             raise BadExport(f"{name}: line {number} cannot be imported: {error}.") from None
 
-    def _take(self, value: dict[str, Any]) -> None:
+    def give(self, value: dict[str, Any]) -> None:
+        """The same for a line that has no number. Raises `BadLine`."""
         key = next(iter(value), "")
         intake = self._intake
         if key == "step":
@@ -256,11 +263,15 @@ def _head(raw: bytes, name: str) -> None:
     if not isinstance(value, dict) or value.get("otel_llm") != "export":
         raise BadExport(f"{name} is no export of otel-llm: it does not begin with {json.dumps(HEAD)}. "
                         "`otel-llm export jsonl -o FILE` writes what can be imported.")
-    version = value.get("version")
+    check_version(value.get("version"), VERSION, name)
+
+
+def check_version(version: object, known: int, name: str) -> None:
+    """Raise unless this release can read the version that a file says it has."""
     if type(version) is not int or version < 1:
         raise BadExport(f"{name} says that its format is {shown(version)}, which no release has written.")
-    if version > VERSION:
-        raise BadExport(f"{name} was written by a newer release (format {version}; this one knows {VERSION}). {UPGRADE}")
+    if version > known:
+        raise BadExport(f"{name} was written by a newer release (format {version}; this one knows {known}). {UPGRADE}")
 
 
 def _located(file: BinaryIO, name: str, error: BadExport) -> BadExport:

@@ -49,7 +49,7 @@ from otel_llm.values.tape import CallEnd, CallStart
 Json = dict[str, Any]
 SCALARS = frozenset({str, int, bool, type(None)})
 
-_SESSION: Table = {"id": f.SESSION_ID, "inferred": f.FLAG, "replay_of": optional(f.TEXT)}
+_SESSION: Table = {"id": f.SESSION_ID, "inferred": f.FLAG, "replay_of": optional(f.SESSION_ID)}
 _RESOURCE: Table = {"number": f.COUNT, "attributes": f.OBJECT, "schema_url": optional(f.TEXT)}
 _SCOPE: Table = {"number": f.COUNT, "name": f.TEXT, "version": f.TEXT, "schema_url": optional(f.TEXT),
                  "attributes": optional(f.OBJECT)}
@@ -72,6 +72,7 @@ _START: Table = {
     "content_type": f.TEXT, "attributes": f.OBJECT, "redacted": optional(f.COUNT), "omitted": optional(f.TEXT)}
 _END: Table = {
     "time_ns": f.TIME, "status": f.MAYBE_NUMBER, "content_type": f.TEXT, "complete": f.FLAG, "coding": optional(f.TEXT),
+    "left": optional(f.FLAG),
     "first_byte_ns": optional(f.COUNT), "chunks": optional(f.CHUNKS), "attempts": optional(f.ATTEMPTS),
     "error_type": optional(f.TEXT), "error_message": optional(f.TEXT), "request_id": optional(f.TEXT),
     "redacted": optional(f.COUNT), "omitted": optional(f.TEXT), "resent": optional(f.COUNT)}
@@ -213,9 +214,9 @@ def _wire_json(wire: WireRecord) -> Json:
     if wire.end is not None:
         out["end"] = {k: v for k, v in wire.end.items() if k not in ("trace_id", "span_id")}
     if wire.request:
-        out["request"] = _body(wire.request)
+        out["request"] = body_json(wire.request)
     if wire.response is not None:
-        out["response"] = _body(wire.response)
+        out["response"] = body_json(wire.response)
     return out
 
 
@@ -230,20 +231,22 @@ def _read_wire(trace_id: str, span_id: str, value: Any) -> WireRecord:
         start = cast(CallStart, {**head, **ids})
     if "end" in value:
         end = cast(CallEnd, {**ids, **checked(value["end"], _END, "call.end"), **ids})
-    request = _read_body(value["request"], "call.request") if "request" in value else b""
+    request = read_body(value["request"], "call.request") if "request" in value else b""
     if end is not None and end.get("resent", len(request)) != len(request):
         raise BadLine(f"call.end.resent is {end['resent']}, but the request has {len(request)} bytes")
-    return WireRecord(start, end, request, _read_body(value["response"], "call.response") if "response" in value else None)
+    return WireRecord(start, end, request, read_body(value["response"], "call.response") if "response" in value else None)
 
 
-def _body(data: bytes) -> str | Json:
+def body_json(data: bytes) -> str | Json:
+    """A body as text where it is UTF-8, else `{"base64": …}`."""
     try:
         return data.decode()
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(data).decode("ascii")}
 
 
-def _read_body(value: Any, where: str) -> bytes:
+def read_body(value: Any, where: str) -> bytes:
+    """The inverse of `body_json`. Raises `BadLine`."""
     try:
         if type(value) is str:
             return value.encode()

@@ -12,10 +12,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from otel_llm import otlp
+from otel_llm import otlp, semconv
 from otel_llm.transfer.exposure import shortened, without_content
 from otel_llm.values.archive import Damaged, Snapshot
 from otel_llm.values.destination import Content
@@ -98,7 +98,13 @@ def _spans(snapshot: Snapshot, content: Content, sent: Sent) -> Iterator[SpanDat
             if isinstance(span, Damaged):
                 sent.damaged.append(span)
             else:
-                yield without_content(span) if content == "none" else span
+                yield _named(without_content(span) if content == "none" else span, mark.session_id)
+
+
+def _named(span: SpanData, session_id: str) -> SpanData:
+    """The span with its session on it, where the program gave none; a viewer cannot find what belongs together by itself."""
+    return span if semconv.SESSION_ID in span.attributes else replace(
+        span, attributes={**span.attributes, semconv.SESSION_ID: session_id})
 
 
 def _batches(spans: Iterator[SpanData], max_bytes: int) -> Iterator[list[SpanData]]:

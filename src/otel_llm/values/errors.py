@@ -13,6 +13,8 @@
     ├── Undelivered            an endpoint did not take what was sent to it
     └── ReplayError            a replay cannot be done
         ├── NotReplayable      what is recorded does not suffice
+        ├── NotReached         no connection to a provider came about, so that nobody was asked
+        ├── ReplayDiverged     a program that is rerun does something else than it did
         └── BudgetExceeded     a cap on calls, money or time was reached
 
 Each message says what happened, with which value, and what to do next. None of them ever reaches an instrumented
@@ -97,6 +99,20 @@ class ReplayError(OtelLLMError):
 
 class NotReplayable(ReplayError):
     """What is recorded does not suffice for this replay."""
+
+
+class NotReached(ReplayError):
+    """No connection to a provider came about, so that nobody was asked and nobody is paid. `span_id` is the call that failed."""
+
+    def __init__(self, where: str, why: str, span_id: str) -> None:
+        self.span_id = span_id
+        super().__init__(f"No response came from {where}: {why}.")
+
+
+class ReplayDiverged(ReplayError):
+    """A program that runs against its recording did something else; the message says what, and where."""
+
+    exit_code = 1
 
 
 class BudgetExceeded(ReplayError):

@@ -13,7 +13,8 @@ from otel_llm.values.session import Exchange
 class Outgoing:
     """One request to send. `credential` is the secret itself, read from the environment just before; it is never recorded.
 
-    `source` is the (trace_id, span_id) of the call that is asked again; `attributes` go on the new span.
+    `source` is the (trace_id, span_id) of the call that is asked again; `attributes` go on the new span. `retries` is how often
+    it may be tried again when nobody can have been paid for the attempt before.
     """
 
     api: str
@@ -25,11 +26,18 @@ class Outgoing:
     credential: str | None = field(default=None, repr=False)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     timeout_s: float = 120.0
+    retries: int = 0
     provider: str | None = None
 
 
 class Sender(Protocol):
-    """Sends and records. Raises nothing for a provider's error answer: the `Exchange` holds its status and body."""
+    """Sends and records. Raises nothing for a provider's error answer: the `Exchange` holds its status and body.
+
+    Several threads may send at once.
+    """
 
     def send(self, request: Outgoing) -> Exchange:
-        """The exchange, with the ids of the new span."""
+        """The exchange, with the ids of the new span. Its status is None when the request went out and no response came.
+
+        Raises `NotReached` when no connection came about.
+        """

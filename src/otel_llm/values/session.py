@@ -119,6 +119,8 @@ class Exchange:
     attempts: tuple[tuple[int, int | None], ...] = ()
     request_id: str | None = None
     redacted: int = 0
+    left: bool = False
+    """True when the program left a stream before its end."""
 
 
 @dataclass(frozen=True, slots=True)

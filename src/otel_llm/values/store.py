@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+from otel_llm.values.journal import Journal
 from otel_llm.values.session import Exchange, Filter, Hit, Loss, Ref, ReplayRecord, SessionRow, Step
 from otel_llm.values.spandata import SpanData
 
@@ -18,6 +19,9 @@ class Store(Protocol):
 
     def sessions(self, where: Filter, *, limit: int = 50, offset: int = 0) -> list[SessionRow]:
         """Sessions, newest first (by their last step)."""
+
+    def branches(self, session_id: str, *, limit: int = 50) -> list[SessionRow]:
+        """The sessions that replay this one or were forked from it, oldest first."""
 
     def calls(self, where: Filter, *, limit: int = 50, offset: int = 0) -> list[Step]:
         """LLM calls, newest first."""
@@ -49,6 +53,10 @@ class Store(Protocol):
 
     def replays(self, session_id: str) -> list[ReplayRecord]:
         """What was re-issued from, or in, a session."""
+
+    @property
+    def journal(self) -> Journal:
+        """What reissues are going to send, and what came of it."""
 
     def facts(self) -> Mapping[str, Any]:
         """Where the store is, its version, size in bytes and counts; what `otel-llm doctor` prints."""

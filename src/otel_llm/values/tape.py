@@ -106,6 +106,8 @@ class CallEnd(TypedDict):
     """The Content-Encoding that the body had on the wire; the recorded body is decoded."""
     complete: bool
     """True when the body was read to its end as the provider meant it."""
+    left: NotRequired[bool]
+    """True when the program left a stream before its end."""
     first_byte_ns: NotRequired[int]
     chunks: NotRequired[list[list[int]]]
     """For streams: `[bytes, microseconds since the previous chunk]`, one a chunk."""

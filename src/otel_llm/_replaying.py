@@ -1,0 +1,275 @@
+"""Running a program against its recording: `otel_llm.replaying()` in Python, and what `otel-llm replay rerun` starts.
+
+    otel-llm replay rerun ─ plan.json ─→ the program's interpreter ─ init() ─ begin(plan) ─ taps ask the player
+                          ←─ report-PID.json, at its end and at every difference ─┘
+
+The plan is a file that OTEL_LLM_REPLAY_PLAN names: which sessions of which store, the rules, where the reports go.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from otel_llm import _setup
+from otel_llm.replay import seams
+from otel_llm.replay.changes import Changes
+from otel_llm.replay.network import Gate
+from otel_llm.replay.recording import Recording, load
+from otel_llm.replay.report import Report
+from otel_llm.replay.rerun import Rerun, Rules
+from otel_llm.transfer import session_file
+from otel_llm.transfer.session_file import SessionFile
+from otel_llm.values.errors import ConfigError, NotReplayable, ReplayDiverged
+from otel_llm.values.playback import Live, Place, Question, Recorded
+from otel_llm.values.settings import Settings
+
+PLAN = "OTEL_LLM_REPLAY_PLAN"
+MEMORY, ROOM = "/dev/shm", 16_000_000
+NO_KEY = "no-key-is-needed-for-a-rerun"
+"""In the place of a key where there is none: SDKs want one, and nobody gets it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a rerun needs to know, as it goes from the terminal to the program: JSON with these fields.
+
+    `store` is the directory of the recording. `reports` is where each process writes `report-PID.json`.
+    """
+
+    store: str
+    session_ids: tuple[str, ...]
+    new_session_id: str
+    reports: str
+    policy: str = "strict"
+    speed: str = "instant"
+    live_tools: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    fork: bool = False
+    fork_at: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    max_calls: int | None = None
+    max_cost: int | None = None
+    clock: bool = False
+    seed: int | None = None
+
+    def as_json(self) -> str:
+        """The plan as text."""
+        return json.dumps(asdict(self))
+
+    @property
+    def rules(self) -> Rules:
+        """The rules in it."""
+        changes = Changes(self.changes.get("model"), self.changes.get("set") or {})
+        policy: Any = self.policy
+        speed: Any = self.speed
+        return Rules(policy, self.live_tools, speed, self.fork, self.fork_at, changes, self.max_calls, self.max_cost)
+
+
+def read_plan(path: str) -> Plan:
+    """The plan in a file. Raises `ConfigError` when it is none."""
+    try:
+        value = json.loads(Path(path).read_text())
+        return Plan(**{**value, "session_ids": tuple(value["session_ids"]), "live_tools": tuple(value["live_tools"]),
+                       "allowed_hosts": tuple(value["allowed_hosts"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{PLAN}={path} holds no plan ({error}); `otel-llm replay rerun` sets it.") from None
+
+
+class _Gated(Rerun):
+    """A rerun whose network opens with its first live call."""
+
+    gate: Gate | None = None
+
+    def call(self, question: Question) -> Recorded | Live:
+        given = super().call(question)
+        if isinstance(given, Live) and self.gate is not None:
+            self.gate.open()
+        return given
+
+    def step(self, kind: str, name: str, arguments: bytes, place: Place) -> Recorded | None:
+        given = super().step(kind, name, arguments, place)
+        if self.is_live and self.gate is not None:
+            self.gate.open()
+        return given
+
+
+def begin(path: str) -> None:
+    """Run this process against its recording. Called by `init()` when the environment names a plan.
+
+    What keeps it from beginning ends the program: a rerun that calls a paid provider instead would be worse.
+    """
+    plan = read_plan(path)
+    place = Path(plan.reports) / f"report-{os.getpid()}.json"
+    try:
+        player = _Gated(_load(Settings.resolve({"store": plan.store}), plan.session_ids), plan.rules, plan.new_session_id)
+        _play(player)
+        _seams(player, clock=plan.clock, seed=plan.seed)
+        player.gate = Gate(plan.allowed_hosts)
+    except Exception as error:
+        _write(place, {"failed": str(error), "exit_code": getattr(error, "exit_code", 3)})
+        print(f"otel-llm: this program cannot be rerun: {error}", file=sys.stderr, flush=True)
+        os._exit(3)
+    _write(place, {"started": True})
+    atexit.register(lambda: _write(place, player.finish().as_json()))
+
+
+@contextlib.contextmanager
+def replaying(
+    *sessions: str | os.PathLike[str],
+    policy: str = "strict",
+    live_tools: Collection[str] = (),
+    speed: str = "instant",
+    allow_hosts: Collection[str] = (),
+    block_network: bool = True,
+    clock: bool = False,
+    seed: int | None = None,
+    check: bool = True,
+    store: str | os.PathLike[str] | None = None,
+) -> Iterator[Rerun]:
+    """Run what is inside against a recording: `with otel_llm.replaying("@1"): main()`.
+
+    Calls get the recorded answers through the SDK's own parser, decorated tools and retrievals their recorded results, the
+    network is closed. When the block is over and something differed, `ReplayDiverged` is raised with the report; with
+    `check=False` it is not, and the report is what the `with` block gave: `rerun.report`.
+
+    Args:
+        sessions: ids of sessions in the store, as the terminal takes them, or paths of session files (`*.session`).
+        policy: `strict` raises `ReplayDiverged` at the call that is not in the recording, `lenient` answers with the nearest,
+            `record-new` lets it go out.
+        live_tools: tools that run as they are; `*` is all.
+        speed: `instant`, or `recorded`: answers and chunks as slowly as they came.
+        allow_hosts: hosts that may be reached all the same.
+        clock: let the time of day begin where the recording began.
+        seed: let `random` and `uuid4` begin at the number that the recorded run was given (`otel-llm run --seed`).
+        store: directory of the store (default: the setting).
+
+    Raises `NotReplayable` when the recording does not suffice, `ConfigError` inside another rerun.
+    """
+    settings = Settings.resolve({"store": store})
+    rules = Rules(policy, tuple(live_tools), speed)  # type: ignore[arg-type]
+    player = _Gated(_load(settings, [os.fspath(one) for one in sessions]), rules)
+    with _playing(player), _undoing(_seams(player, clock=clock, seed=seed)):
+        player.gate = Gate(allow_hosts) if block_network else None
+        try:
+            yield player
+        except BaseException as error:
+            player.finish(f"{type(error).__name__}: {error}"[:500])
+            raise
+    report: Report = player.finish()
+    if check and report.exit_code:
+        raise ReplayDiverged(report.text)
+
+
+@contextlib.contextmanager
+def _playing(player: _Gated) -> Iterator[None]:
+    undo = _play(player)
+    try:
+        yield
+    finally:
+        undo()
+        if player.gate is not None:
+            player.gate.open()
+
+
+def _seams(player: Rerun, *, clock: bool, seed: int | None) -> list[Callable[[], None]]:
+    """Clock and random numbers as they were; gives what undoes it."""
+    undo: list[Callable[[], None]] = []
+    if seed is not None:
+        undo.append(seams.seeded(seed))
+    if clock:
+        undo.append(seams.clock_from(player.start_ns))
+    return undo
+
+
+@contextlib.contextmanager
+def _undoing(functions: list[Callable[[], None]]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for function in reversed(functions):
+            function()
+
+
+def _play(player: _Gated) -> Any:
+    """Let the taps ask this player; gives the function that undoes it. Instruments what is not instrumented yet."""
+    is_ours = _setup.recorder() is None
+    if is_ours:
+        _setup.instrument()
+    recorder = _setup.recorder()
+    if recorder is None:
+        raise ConfigError("otel-llm is switched off here (OTEL_SDK_DISABLED), so nothing can be rerun.")
+    if recorder.player is not None:
+        raise ConfigError("A rerun is under way already; one after the other, please.")
+    recorder.player = player
+
+    def undo() -> None:
+        recorder.player = None
+        if is_ours:
+            _setup.uninstrument()
+
+    return undo
+
+
+def _load(settings: Settings, sessions: Collection[str]) -> Recording:
+    """The recording of sessions in the store, or in session files."""
+    if not sessions:
+        raise ConfigError("no session was named; `otel-llm sessions` lists what is there")
+    files = [given for given in sessions if session_file.is_session_file(given)]
+    if files and len(files) < len(sessions):
+        other = next(given for given in sessions if given not in files)
+        raise ConfigError(f"{files[0]} is a file, and {other} a session of the store; a rerun is answered from one kind. "
+                          f"`otel-llm import {files[0]}` puts the file into the store.")
+    if files:
+        return _from_files(files)
+    with _setup.open_store(settings) as store:
+        found = [store.resolve(given) for given in sessions]
+        return load(store, [ref.session_id or ref.id for ref in found])
+
+
+def _from_files(places: Collection[str]) -> Recording:
+    """The recording in session files, by way of a store that is gone afterwards."""
+    files = [read_session_file(place) for place in places]
+    room = _room(sum(os.path.getsize(place) for place in places))
+    with tempfile.TemporaryDirectory(prefix="otel-llm-", dir=room) as folder:
+        with _setup.open_store(Settings(store=folder)) as store:
+            for found in files:
+                with store.importing() as intake:
+                    session_file.take_in(found, intake)
+            ids = [session_id for found in files for session_id in found.session_ids]
+            if not ids:
+                raise NotReplayable(f"There is no step in {', '.join(places)}, so there is nothing to answer with.")
+            return load(store, ids)
+
+
+def _room(size: int) -> str | None:
+    """Where the store of a moment goes: into memory, where the system has a place there with room for it. A disk takes 40 ms."""
+    try:
+        has_room = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 10 * size + ROOM
+    except OSError:
+        has_room = False
+    return MEMORY if has_room else None
+
+
+def read_session_file(place: str) -> SessionFile:
+    """A session file. Raises `ConfigError` when it is not there, `BadExport` when it cannot be used."""
+    try:
+        return session_file.read(Path(place).read_bytes(), place)
+    except OSError as error:
+        raise ConfigError(f"{place} cannot be read: {error.strerror or error}. `otel-llm export session ID -o {place}` writes "
+                          "it.") from None
+
+
+def _write(place: Path, value: Mapping[str, Any]) -> None:
+    temporary = place.with_suffix(".part")
+    temporary.write_text(json.dumps(value))
+    temporary.replace(place)

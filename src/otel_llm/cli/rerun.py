@@ -1,0 +1,46 @@
+"""`otel-llm replay rerun SESSION -- python app.py`: a program against its recording, with no provider and no network.
+
+    otel-llm replay rerun @1 -- python app.py
+    otel-llm replay rerun tests/sessions/refund.session -- python app.py
+    otel-llm replay rerun ticket-17 --policy lenient --live-tool today -- pytest -q tests/test_agent.py
+
+Exit 0 when the program did the same, 1 when it did not (it asked something else, or came to something else), 2 usage, 3 when
+the recording does not suffice.
+"""
+
+from __future__ import annotations
+
+import click
+
+from otel_llm.cli.app import App, pass_app
+from otel_llm.cli.ids import id_argument
+from otel_llm.cli.rerun_program import run_program, sessions_of
+from otel_llm.replay.rerun import POLICIES
+
+
+@click.command()
+@id_argument(metavar="SESSION")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@click.option("--with", "more", multiple=True, metavar="SESSION", help="Answer from this session too.")
+@click.option("--policy", type=click.Choice(POLICIES), default="strict", show_default=True,
+              help="What a call gets that is not in the recording: an error, the nearest answer, or a live one.")
+@click.option("--live-tool", "live_tools", multiple=True, metavar="NAME", help="Run this tool as it is; '*' is all.")
+@click.option("--allow-host", "hosts", multiple=True, metavar="HOST", help="Let the program reach this host.")
+@click.option("--speed", type=click.Choice(("instant", "recorded")), default="instant", show_default=True,
+              help="How fast answers come.")
+@click.option("--clock", is_flag=True, help="Let the time of day begin where the recording began.")
+@click.option("--seed", type=int, metavar="N", help="Let random numbers and uuid4 begin as in `otel-llm run --seed N`.")
+@click.option("--exit-code", "expected", type=int, default=0, show_default=True, help="How the program should end.")
+@click.option("--no-record", "is_recorded", is_flag=True, flag_value=False, default=True, help="Leave no session behind.")
+@click.option("--json", "form", flag_value="json", default=None, help="The report as JSON; the program prints on stderr.")
+@pass_app
+def rerun(
+    app: App, given: str, command: tuple[str, ...], more: tuple[str, ...], policy: str, live_tools: tuple[str, ...],
+    hosts: tuple[str, ...], speed: str, clock: bool, seed: int | None, expected: int, is_recorded: bool, form: str | None,
+) -> None:
+    """Run a program against its recording, offline, and say whether it did the same."""
+    rules = {"policy": policy, "live_tools": live_tools, "allowed_hosts": hosts, "speed": speed, "clock": clock,
+             "seed": seed}
+    report = run_program(app, sessions_of(app, (given, *more), files=True), command, rules, form=form, is_recorded=is_recorded,
+                         expected_exit=expected)
+    click.get_current_context().exit(report.exit_code)

@@ -1,0 +1,111 @@
+"""Starting a program against its recording, and what it reported when it is over: common to `rerun` and `fork`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from otel_llm._replaying import NO_KEY, PLAN, Plan, read_session_file
+from otel_llm.cli import numbers
+from otel_llm.cli.app import App
+from otel_llm.cli.output import Output, note
+from otel_llm.cli.run import recorded
+from otel_llm.cli.run_check import HIDES, hidden_by
+from otel_llm.cli.safe import line
+from otel_llm.cli.table import print_json
+from otel_llm.replay.report import Difference, Report, merged
+from otel_llm.transfer.session_file import is_session_file
+from otel_llm.values.errors import ConfigError, NotReplayable
+
+
+def sessions_of(app: App, given: tuple[str, ...], *, files: bool = False) -> tuple[str, ...]:
+    """Full session ids of what was named; session files as whole paths, where these are welcome."""
+    places = {one: os.path.abspath(one) for one in given if is_session_file(one)}
+    if places and not files:
+        raise ConfigError(f"{given[0]} is a file; this needs a session of the store. `otel-llm import {given[0]}` puts it there.")
+    for place in places.values():
+        read_session_file(place)
+    refs = [None if one in places else app.store.resolve(one) for one in given]
+    return tuple(dict.fromkeys(
+        places[one] if ref is None else ref.session_id or ref.id for one, ref in zip(given, refs, strict=True)))
+
+
+def run_program(
+    app: App, session_ids: tuple[str, ...], command: tuple[str, ...], rules: Mapping[str, Any], *, form: str | None,
+    is_recorded: bool, expected_exit: int,
+) -> Report:
+    """Run a program under these rules (fields of `otel_llm._replaying.Plan`), and print its report.
+
+    Raises `ConfigError` when it cannot be started, `NotReplayable` when the recording does not suffice or the program never
+    came to the point of being answered.
+    """
+    if not command:
+        raise ConfigError("no program was given; put it behind `--`: otel-llm replay rerun @1 -- python app.py")
+    with tempfile.TemporaryDirectory(prefix="otel-llm-rerun-") as folder:
+        store = app.store_place()
+        plan = Plan(store, session_ids, f"sess-{secrets.token_hex(8)}", folder, **rules)
+        place = Path(folder) / "plan.json"
+        place.write_text(plan.as_json())
+        environ = recorded(dict(app.environ), store if is_recorded else str(Path(folder) / "store"))
+        environ[PLAN] = str(place)
+        if not plan.fork and plan.policy != "record-new":
+            environ.setdefault("OPENAI_API_KEY", NO_KEY)
+        if option := hidden_by(command, environ.get("PATH")):
+            raise ConfigError(f"Python's {option} {HIDES[option[1:]]}, through which a rerun begins; leave {option} out.")
+        code = _run(command, environ, to_stderr=form is not None)
+        report = _report(Path(folder), command, code)
+    if code != expected_exit and not any(d.resolution == "stopped" for d in report.differences):
+        report.differences.append(Difference("program", "the program", note=f"it ended with exit code {code}, "
+                                                                            f"not {expected_exit}"))
+    _print(app, report, form, is_recorded)
+    return report
+
+
+def _run(command: tuple[str, ...], environ: dict[str, str], *, to_stderr: bool) -> int:
+    """The program's exit code. A signal that it died of is 128 and more, as in a shell."""
+    try:
+        with subprocess.Popen(command, env=environ, stdout=sys.stderr if to_stderr else None) as process:
+            while True:
+                try:
+                    code = process.wait()
+                    return code if code >= 0 else 128 - code
+                except KeyboardInterrupt:  # the program has got it too, and decides
+                    continue
+    except OSError as error:
+        raise ConfigError(f"cannot run {command[0]!r}: {error.strerror}. Give the program after `--`.") from None
+
+
+def _report(folder: Path, command: tuple[str, ...], code: int) -> Report:
+    values = [json.loads(path.read_text()) for path in sorted(folder.glob("report-*.json"))]
+    failed = [value for value in values if "failed" in value]
+    if failed:
+        raise NotReplayable(failed[0]["failed"]) if failed[0]["exit_code"] != 2 else ConfigError(failed[0]["failed"])
+    whole = [value for value in values if "outcome" in value]
+    if not values:
+        raise NotReplayable(f"{command[0]} ended with exit code {code}, and no Python program in it was answered from the "
+                            "recording. Is it Python, in an environment that has otel-llm?")
+    if not whole:
+        raise NotReplayable(f"{command[0]} was killed (exit code {code}) before it could report.")
+    # a parent that only starts others has asked nothing; whoever asked says what was left
+    busy = [value for value in whole if value["answered_calls"] or value["live_calls"] or value["answered_tools"]]
+    return merged(busy or whole)
+
+
+def _print(app: App, report: Report, form: str | None, is_recorded: bool) -> None:
+    """The report: as JSON on standard output, for people on standard error, where the program's output is not."""
+    if form is not None:
+        print_json(Output(app), [report.as_json()], "jsonl")
+    else:
+        for text in report.text.split("\n"):
+            note(("  " if text.startswith(" ") else "") + line(text))
+    if report.live_cost:
+        note(f"Live calls cost {numbers.cost(report.live_cost)}.")
+    if is_recorded:
+        note(f"The new session: otel-llm show {report.new_session_id}")

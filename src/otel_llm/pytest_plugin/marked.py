@@ -1,0 +1,94 @@
+"""What a marker says: against which sessions its test runs, by which rules, and which file a recording of it goes to."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel_llm._replaying import replaying
+from otel_llm.pytest_plugin import MARKER
+from otel_llm.transfer.session_file import SUFFIX, is_session_file
+
+FOLDER = "sessions"
+MAX_NAME = 150
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.,=@\[\]-]")
+_RULES = [name for name, parameter in inspect.signature(replaying).parameters.items()
+          if parameter.kind is parameter.KEYWORD_ONLY and name != "check"]
+_PLACES: pytest.StashKey[dict[str, set[str]]] = pytest.StashKey()
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A marked test. `sessions` are whole paths and ids; `rules` are arguments of `otel_llm.replaying`."""
+
+    item: pytest.Item
+    sessions: tuple[str, ...]
+    rules: dict[str, Any]
+
+    @property
+    def file(self) -> Path | None:
+        """The one file that the test can be recorded in; None for sessions of the store, and for several."""
+        only = self.sessions[0]
+        return Path(only) if len(self.sessions) == 1 and is_session_file(only) else None
+
+    def command(self, option: str) -> str:
+        """What to type so that this test is recorded."""
+        return f"pytest {shlex.quote(self.item.nodeid)} {option}"
+
+    def shown(self, place: str | Path) -> str:
+        """A path as people write it, from where pytest was started."""
+        path = Path(place)
+        start = self.item.config.invocation_params.dir
+        return str(path.relative_to(start)) if path.is_relative_to(start) else str(path)
+
+
+def read_marker(item: pytest.Item, marker: pytest.Mark) -> Marked:
+    """What the marker says. Fails the test when it makes no sense."""
+    if unknown := sorted(set(marker.kwargs) - set(_RULES)):
+        pytest.fail(f"{MARKER} has no argument {unknown[0]!r}; arguments are {', '.join(_RULES)}", pytrace=False)
+    if any(not isinstance(one, (str, os.PathLike)) for one in marker.args):
+        pytest.fail(f"{MARKER}{marker.args} names no session: give files (NAME{SUFFIX}) or ids", pytrace=False)
+    given = [os.fspath(one) for one in marker.args]
+    if not given:
+        _check_alone(item)
+        given = [_default_place(item)]
+    sessions = tuple(os.path.normpath(item.path.parent / one) if is_session_file(one) else one for one in given)
+    return Marked(item, sessions, dict(marker.kwargs))
+
+
+def _default_place(item: pytest.Item) -> str:
+    return os.path.join(item.path.parent, FOLDER, file_name([
+        *(node.name for node in item.listchain() if isinstance(node, pytest.Class)), item.name]))
+
+
+def file_name(names: list[str]) -> str:
+    """The file of a test, by its class and name. Unusual characters are escaped as in a URL; a long name ends in its hash."""
+    whole = ".".join(names)
+    safe = _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogatepass")), whole)
+    if len(safe) > MAX_NAME:
+        safe = f"{safe[:MAX_NAME]}~{hashlib.blake2b(whole.encode('utf-8', 'surrogatepass'), digest_size=6).hexdigest()}"
+    return safe + SUFFIX
+
+
+def _check_alone(item: pytest.Item) -> None:
+    """Fails a test whose file would be that of another one, in another module of the same folder."""
+    stash = item.session.stash
+    if _PLACES not in stash:
+        stash[_PLACES] = {}
+        for one in item.session.items:
+            marker = one.get_closest_marker(MARKER)
+            if marker is not None and not marker.args:
+                stash[_PLACES].setdefault(_default_place(one).casefold(), set()).add(one.nodeid)
+    place = _default_place(item)
+    others = stash[_PLACES].get(place.casefold(), set()) - {item.nodeid}
+    if others:
+        pytest.fail(f"{min(others)} would have the same session file as this test; give one of them a file of its own: "
+                    f'@pytest.mark.{MARKER}("{FOLDER}/{item.path.stem}.{item.name}{SUFFIX}")', pytrace=False)

@@ -1,0 +1,72 @@
+"""A closed network: while a program is rerun nothing of it reaches anybody, whatever library it uses.
+
+An audit hook of the interpreter sees every `connect` and every name lookup before it happens, in C code too. Addresses on
+this machine's file system (`AF_UNIX`) stay open, and so do the hosts that the user allows. A hook cannot be removed, so there is
+one for the life of the process, which does nothing while no gate is closed. Programs that the program starts, other than Python,
+are not held back.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Collection
+from typing import Any
+
+EVENTS = frozenset({"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.sendmsg"})
+
+
+class NetworkBlocked(OSError):
+    """A connection was not made because the program is being rerun."""
+
+
+_closed: list[Gate] = []
+_installed: list[bool] = []
+
+
+class Gate:
+    """The network of this process, closed until `open()`; `allowed` are hosts (and addresses) that may be reached."""
+
+    def __init__(self, allowed: Collection[str] = ()) -> None:
+        self.allowed = set(allowed)
+        for host in allowed:
+            self.allowed.update(_addresses(host))
+        _closed.append(self)
+        if not _installed:
+            _installed.append(True)
+            sys.addaudithook(_hook)
+
+    def open(self) -> None:
+        """Let everything through from now on."""
+        if self in _closed:
+            _closed.remove(self)
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if not _closed or event not in EVENTS:
+        return
+    host = _host(event, args)
+    if host is not None and not all(host in gate.allowed for gate in _closed):
+        raise NetworkBlocked(f"connection to {host}: the program is being rerun and its network is closed; "
+                             f"--allow-host {host} opens it for this host")
+
+
+def _host(event: str, args: tuple[Any, ...]) -> str | None:
+    """Where it would go; None for what stays on this machine's file system, or names nobody."""
+    if event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        return _text(args[0]) if args and args[0] is not None else None
+    if len(args) < 2 or getattr(args[0], "family", None) not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    address = args[1]
+    return _text(address[0]) if isinstance(address, tuple) and address else None
+
+
+def _text(host: Any) -> str:
+    return host.decode("latin-1") if isinstance(host, bytes) else str(host)
+
+
+def _addresses(host: str) -> set[str]:
+    try:
+        return {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    except OSError:
+        return set()

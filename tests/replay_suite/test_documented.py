@@ -1,0 +1,50 @@
+"""The suite in the README is read as it stands there and runs; so does the example."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import otel_llm
+from otel_llm.cli.suite_file import read_suite
+from otel_llm.testing import Simulator
+from replay_suite.recorded_sessions import suite
+from support.recording import Recording
+
+ROOT = Path(__file__).parent.parent.parent
+(WRITTEN,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_suite_of_the_readme_runs(rec: Recording, client: Any, sim: Simulator, tmp_path: Path) -> None:
+    (tmp_path / "refunds.toml").write_text(WRITTEN)
+    (tmp_path / "support-8.txt").write_text("Be kind.\n")
+    for number in range(36):
+        with otel_llm.session(f"ticket-{number}", tags={"team": "support"}), otel_llm.prompt_ref("support", version="7"):
+            client.chat.completions.create(model="gpt-4o-mini", messages=[
+                {"role": "system", "content": "Be quick."}, {"role": "user", "content": f"echo: refund {number}"}])
+
+    done = suite(rec.directory, str(tmp_path / "refunds.toml"))
+
+    said = read_suite(str(tmp_path / "refunds.toml"))
+    assert [variant.name for variant in said.suite.variants] == ["recorded", "support@8 gpt-4o-mini", "support@8 gpt-4.1-mini"]
+    assert done.code == 1, done.err
+    rows = [line.split() for line in done.out.splitlines() if line.startswith(("recorded ", "support@8 "))]
+    assert [row[-1] for row in rows[:3]] == ["baseline", "pass", "regressed"]
+    assert "cost +157 % (156 to 157), allowed +20 %" in done.out
+
+
+def test_the_example_runs(sim: Simulator, tmp_path: Path) -> None:
+    folder = ROOT / "examples" / "compare-prompts"
+    environ = {**os.environ, "OPENAI_BASE_URL": sim.base_url, "OPENAI_API_KEY": "k", "OTEL_LLM_STORE": str(tmp_path / "store")}
+
+    recorded = subprocess.run([sys.executable, str(folder / "record.py")], env=environ, capture_output=True, text=True)
+    done = suite(tmp_path / "store", str(folder / "suite.toml"))
+    again = suite(tmp_path / "store", str(folder / "suite.toml"), "--resume")
+
+    assert (recorded.returncode, recorded.stderr, recorded.stdout.count("\n")) == (0, "", 12)
+    assert (done.code, again.code, again.out) == (0, 0, done.out)
+    assert sim.count.total() == 12 + 48

@@ -1,0 +1,311 @@
+"""A session file holds what an export holds, can be read and edited, and is refused with the place of what is wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import otel_llm
+from otel_llm.store.sqlite import SqliteStore
+from otel_llm.testing import Simulator
+from otel_llm.transfer import session_file
+from otel_llm.values.archive import Record, SessionMark
+from otel_llm.values.errors import BadExport, ConfigError, NotReplayable
+from otel_llm.values.session import Filter, ReplayRecord
+from support.recording import recording
+from transfer.stores import everything, export
+from transfer.test_commands import run
+from transfer.test_line import Made, records
+
+MODEL = "gpt-4o-mini"
+
+
+def written(store: SqliteStore, where: Filter = Filter()) -> bytes:
+    out = io.BytesIO()
+    with store.snapshot(where) as snapshot:
+        session_file.write(snapshot, out)
+    return out.getvalue()
+
+
+def take_in(store: SqliteStore, data: bytes) -> None:
+    with store.importing() as intake:
+        session_file.take_in(session_file.read(data, "x.session"), intake)
+
+
+class Collected:
+    """An intake that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.added = self.known = 0
+        self.sessions: list[SessionMark] = []
+        self.records: list[Record] = []
+        self.replays: list[ReplayRecord] = []
+        self.session, self.record, self.replay = self.sessions.append, self.records.append, self.replays.append
+
+    def flush(self) -> None:
+        return None
+
+
+class TestARoundTrip:
+    def test_gives_the_same_bytes_again_and_the_same_store(self, source: SqliteStore, copy: SqliteStore) -> None:
+        first = written(source)
+
+        take_in(copy, first)
+
+        assert written(copy) == first
+        assert export(copy) == export(source)
+        assert everything(copy) == everything(source)
+
+    def test_of_one_session_is_all_of_it(self, source: SqliteStore, copy: SqliteStore) -> None:
+        where = Filter(session=("ticket-1",))
+
+        take_in(copy, written(source, where))
+
+        assert export(copy) == export(source, where)
+
+    @given(st.lists(records(), max_size=3, unique_by=(lambda r: r.span_id, lambda r: r.trace_id)))
+    @settings(max_examples=25, deadline=None)
+    def test_gives_back_any_record(self, found: list[Record]) -> None:
+        found = [Record("s", r.trace_id, r.span_id, r.span, r.wire, r.cost) for r in found]
+        out, intake = io.BytesIO(), Collected()
+        session_file.write(Made(found), out)  # type: ignore[arg-type]
+
+        session_file.take_in(session_file.read(out.getvalue(), "x"), intake)
+
+        assert (intake.records, intake.sessions) == (found, [SessionMark("s", True)])
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, str]:
+    """The file of a small session, and what its program said."""
+    with pytest.MonkeyPatch.context() as patch, Simulator() as sim:
+        patch.delenv("OPENAI_BASE_URL", raising=False)
+        store = tmp_path_factory.mktemp("store")
+        with recording(store):
+            said = program(sim.base_url)
+        with SqliteStore(store) as opened:
+            return written(opened), said
+
+
+def program(base_url: str = "http://nowhere.invalid/v1", question: str = "echo: eins") -> str:
+    """A tool, a call, a stream."""
+    openai = pytest.importorskip("openai", reason="the openai SDK is not installed")
+
+    @otel_llm.tool
+    def double(word: str) -> str:
+        return word * 2
+
+    with otel_llm.session("small"), openai.OpenAI(base_url=base_url, api_key="k", max_retries=0) as client:
+        messages = [{"role": "user", "content": question}]
+        said = double(client.chat.completions.create(model=MODEL, messages=messages).choices[0].message.content)
+        stream = client.chat.completions.create(model=MODEL, messages=messages, stream=True)
+        return said + "".join(item.choices[0].delta.content or "" for item in stream if item.choices)
+
+
+class TestTheFile:
+    def test_begins_with_what_it_is_and_ends_with_one_newline(self, recorded: tuple[bytes, str]) -> None:
+        assert recorded[0].startswith(
+            b'{\n  "otel_llm": "session",\n  "version": 1,\n  "counts": {"sessions": 1, "steps": 3, "replays": 0},\n  "resources": [')
+        assert recorded[0].endswith(b"}\n") and not recorded[0].endswith(b"\n\n")
+
+    def test_shows_requests_answers_and_events_as_json(self, recorded: tuple[bytes, str]) -> None:
+        call, tool, stream = [step["call"] for step in json.loads(recorded[0])["sessions"][0]["steps"]]
+
+        assert call["request"] == {"json": {"messages": [{"role": "user", "content": "echo: eins"}], "model": MODEL}}
+        assert call["response"]["json"]["choices"][0]["message"]["content"] == "eins"
+        assert (tool["request"], tool["response"]) == ({"json": {"word": "eins"}}, {"json": "einseins"})
+        assert stream["response"]["events"][0]["data"]["object"] == "chat.completion.chunk"
+        assert stream["response"]["events"][-1] == "data: [DONE]"
+
+    def test_answers_a_program(self, recorded: tuple[bytes, str], tmp_path: Path) -> None:
+        (tmp_path / "a.session").write_bytes(recorded[0])
+
+        with otel_llm.replaying(tmp_path / "a.session") as rerun:
+            assert program() == recorded[1]
+
+        assert (rerun.report.outcome, rerun.report.session_ids) == ("same", ("small",))
+
+    def test_can_be_edited_and_the_program_gets_what_was_written(self, recorded: tuple[bytes, str], tmp_path: Path) -> None:
+        edited = recorded[0].replace(b'"content": "echo: eins"', b'"content": "echo: zwei"').replace(
+            b'"content": "eins"', "\"content\": \"fünf\"".encode()).replace(b'{"word": "eins"}', '{"word": "fünf"}'.encode())
+        (tmp_path / "a.session").write_bytes(edited)
+
+        with otel_llm.replaying(str(tmp_path / "a.session")):
+            assert program(question="echo: zwei") == "einseinsfünf"
+
+    def test_and_a_session_of_the_store_are_not_mixed(self, recorded: tuple[bytes, str], tmp_path: Path) -> None:
+        (tmp_path / "a.session").write_bytes(recorded[0])
+
+        with pytest.raises(ConfigError, match="a.session is a file, and @1 a session of the store"):
+            with otel_llm.replaying(str(tmp_path / "a.session"), "@1", store=tmp_path):
+                pass
+
+    def test_that_is_not_there_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"none.session cannot be read: No such file.*export session ID -o"):
+            with otel_llm.replaying(tmp_path / "none.session"):
+                pass
+
+
+def refused(data: bytes) -> str:
+    with pytest.raises(BadExport) as error:
+        session_file.read(data, "x.session")
+    return str(error.value)
+
+
+def changed(recorded: tuple[bytes, str], path: str, value: Any) -> bytes:
+    """The file with something else at a dotted path; `...` takes it out."""
+    document = json.loads(recorded[0])
+    *way, last = (int(key) if key.isdigit() else key for key in path.split("."))
+    at: Any = document
+    for key in way:
+        at = at[key]
+    if value is ...:
+        del at[last]
+    else:
+        at[last] = value
+    return json.dumps(document).encode()
+
+
+STEP = "sessions.0.steps.1"
+
+
+class TestAFileIsRefused:
+    @pytest.mark.parametrize(("path", "value", "said"), [
+        ("version", 2, "x.session was written by a newer release (format 2; this one knows 1). Upgrade: pip install -U otel-llm"),
+        ("version", "1", "says that its format is '1', which no release has written"),
+        ("otel_llm", "export", 'is no session file: it has no "otel_llm": "session"'),
+        ("counts.steps", 4, "it cannot be used: it has 3 steps, and counts.steps says 4; where the change is meant, write 3 there."),
+        (STEP, ..., "it has 2 steps, and counts.steps says 3"),
+        ("counts", ..., "the document.counts is missing"),
+        ("resources.0.attributes", [], "resource 1 cannot be used: resource.attributes is [], not usable as an object"),
+        ("resources", [], "step 1 of session small (span_id "),
+        ("scopes", {}, "the document.scopes is {}, not usable as a list"),
+        ("sessions.0.id", "", "session 1 cannot be used: session.id is ''"),
+        ("sessions.0.steps", "x", "session 1 cannot be used: session.steps is 'x', not usable as a list"),
+        ("sessions.0", 3, "session 1 cannot be used: session is 3, not an object"),
+        (STEP, None, "step 2 of session small cannot be used: it is None, not an object"),
+        (f"{STEP}.span_id", 3, "step 2 of session small cannot be used: step.span_id is 3"),
+        (f"{STEP}.call.request", "x", "call.request is 'x', not an object with one of json, events, text, base64"),
+        (f"{STEP}.call.end.status", "ok", "call.end.status is 'ok', not usable as a whole number or null"),
+        (f"{STEP}.call.end.resent", 5, "call.end.resent is 5, but the request has 15 bytes"),
+        (f"{STEP}.span.attributes.x", {}, "span.attributes: {} is no attribute value"),
+        (STEP, {"trace_id": "a" * 32, "span_id": "b" * 16}, "(span_id bbbbbbbbbbbbbbbb) cannot be used: it has neither a span nor"),
+        (f"{STEP}.call.start.api", "\ud800", "call.start.api is '\\ud800', which is no UTF-8"),
+        (f"{STEP}.span.attributes", {"session.id": "\ud800"}, "session.id is '\\ud800', which is no UTF-8"),
+        ("scopes.0.name", "\ud800", "scope 1 cannot be used: name is '\\ud800'"),
+        ("replays", [{}], "replay 1 cannot be used: replay.source_span_id is missing"),
+    ])
+    def test_with_the_place_of_what_is_wrong(self, recorded: tuple[bytes, str], path: str, value: Any, said: str) -> None:
+        assert said in refused(changed(recorded, path, value))
+
+    def test_when_two_steps_are_one(self, recorded: tuple[bytes, str]) -> None:
+        first = json.loads(recorded[0])["sessions"][0]["steps"][0]
+
+        said = refused(changed(recorded, STEP, first))
+
+        assert f"it has the trace_id and span_id of step 1 of session small (span_id {first['span_id']})" in said
+
+    def test_when_two_sessions_are_one(self, recorded: tuple[bytes, str]) -> None:
+        session = json.loads(recorded[0])["sessions"][0]
+
+        assert "there is a session 'small' before it" in refused(changed(recorded, "sessions", [session, session]))
+
+    def test_wherever_it_is_cut(self, recorded: tuple[bytes, str]) -> None:
+        data = recorded[0]
+
+        assert [end for end in range(40, len(data) - 2, 53) if not refused(data[:end]).startswith("x.session is ")] == []
+        assert "cut short" in refused(data[: len(data) // 2]) or "no JSON" in refused(data[: len(data) // 2])
+
+    @pytest.mark.parametrize(("data", "said"), [
+        (b"", "x.session is empty"), (b"\xff\xfe\x00", "x.session is no JSON"), (b"[" * 99999, "x.session is no JSON"),
+        (b"[]", "is no session file"), (b"{,}", "no JSON: Expecting property name enclosed in double quotes in line 1, column 2"),
+        (b"1" * 5000, "is no JSON")])
+    def test_when_it_is_something_else(self, data: bytes, said: str) -> None:
+        assert said in refused(data)
+
+
+DAMAGE: list[Any] = [..., None, True, 0, -1, 2**70, 1.5, "", "x", "\ud800", [], {}, [1], {"b": "%"}, {"json": 1}, {"text": ["a"]}]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if path:
+        yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(inner, (*path, key))
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damage_is_refused_or_gives_a_recording_and_never_another_error(
+    recorded: tuple[bytes, str], tmp_path: Path, data: st.DataObject
+) -> None:
+    document = json.loads(recorded[0])
+    for _ in range(data.draw(st.integers(1, 2))):
+        *way, last = data.draw(st.sampled_from(list(places(document)) or [("x",)]))
+        at: Any = document
+        for key in way:
+            at = at[key]
+        value = data.draw(st.sampled_from(DAMAGE))
+        if value is not ...:
+            at[last] = value
+        elif isinstance(at, (dict, list)):
+            del at[last]
+    (tmp_path / "a.session").write_bytes(json.dumps(document).encode())
+
+    try:
+        with otel_llm.replaying(tmp_path / "a.session", check=False) as rerun:
+            assert rerun.report.recorded_calls <= 3
+    except (BadExport, NotReplayable):
+        pass
+
+
+class TestTheTerminal:
+    def test_exports_imports_and_exports_the_same(self, source: SqliteStore, copy: SqliteStore, tmp_path: Path) -> None:
+        first, again = tmp_path / "a.session", tmp_path / "b.session"
+
+        done = run(source.directory, "export", "session", "ticket-1", "-o", str(first))
+        taken = run(copy.directory, "import", str(first), str(first))
+        run(copy.directory, "export", "session", "@1", "-o", str(again))
+
+        steps = len(source.steps("ticket-1"))
+        assert (done.code, done.err[: done.err.rindex(" · ")]) == (0, f"1 session · {steps} steps")
+        assert taken.err == (f"{steps} steps imported from {first}\n0 steps imported from {first}, {steps} steps were there already\n")
+        assert again.read_bytes() == first.read_bytes()
+
+    def test_imports_from_a_pipe_and_whatever_the_name(self, source: SqliteStore, copy: SqliteStore, tmp_path: Path) -> None:
+        data = run(source.directory, "export", "session", "ticket-1").out.encode()
+        (tmp_path / "x.json").write_bytes(data)
+
+        piped, named = run(copy.directory, "import", "-", stdin=data), run(copy.directory, "import", str(tmp_path / "x.json"))
+
+        assert (piped.code, named.code) == (0, 0)
+        assert written(copy) == data
+
+    def test_imports_nothing_when_one_file_is_wrong(self, recorded: tuple[bytes, str], copy: SqliteStore, tmp_path: Path) -> None:
+        (tmp_path / "a.session").write_bytes(recorded[0])
+        (tmp_path / "b.session").write_bytes(recorded[0][:-40])
+
+        done = run(copy.directory, "import", str(tmp_path / "a.session"), str(tmp_path / "b.session"))
+
+        assert done.code == 2 and "b.session is" in done.err
+        assert copy.sessions(Filter()) == []
+
+    def test_wants_to_be_told_which_session(self, source: SqliteStore) -> None:
+        assert run(source.directory, "export", "session").code == 2
+
+    def test_reruns_no_program_against_a_file_that_is_not_there_and_forks_none(self, recorded: tuple[bytes, str],
+                                                                                tmp_path: Path) -> None:
+        (tmp_path / "a.session").write_bytes(recorded[0])
+
+        rerun = run(tmp_path / "store", "replay", "rerun", str(tmp_path / "b.session"), "--", "true")
+        fork = run(tmp_path / "store", "replay", "fork", str(tmp_path / "a.session"), "--", "true")
+
+        assert rerun.code == 2 and "b.session cannot be read: No such file" in rerun.err
+        assert fork.code == 2 and "a.session is a file; this needs a session of the store. `otel-llm import" in fork.err
