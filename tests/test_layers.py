@@ -25,7 +25,7 @@ FLOORS = {
 SIBLINGS_MAY_MEET = {10, 50}
 FOREIGN = {
     "values": set(), "semconv": set(), "adapters": set(), "redaction": set(), "pricing": {"genai_prices"}, "otlp": {"opentelemetry", "google"}, "transfer": {"pyarrow"},
-    "replay": set(), "evals": set(), "report": set(), "capture": {"opentelemetry", "brotli", "brotlicffi", "zstandard", "compression"},
+    "replay": {"time_machine"}, "evals": set(), "report": set(), "capture": {"opentelemetry", "brotli", "brotlicffi", "zstandard", "compression"},
     "store": {"opentelemetry", "zstandard", "compression", "platformdirs"}, "testing": {"brotli", "zstandard"},
     "cli": {"click", "rich", "openai", "opentelemetry"}}
 MODULES = sorted(ROOT.rglob("*.py"))

@@ -149,7 +149,7 @@ def replaying(
         live_tools: tools that run as they are; `*` is all.
         speed: `instant`, or `recorded`: answers and chunks as slowly as they came.
         allow_hosts: hosts that may be reached all the same.
-        clock: let the time of day begin where the recording began.
+        clock: let the time of day begin where the recording began; needs the extra `clock`.
         seed: let `random` and `uuid4` begin at the number that the recorded run was given (`otel-llm run --seed`).
         store: directory of the store (default: the setting).
 
@@ -188,6 +188,21 @@ def _seams(player: Rerun, *, clock: bool, seed: int | None) -> list[Callable[[],
         undo.append(seams.seeded(seed))
     if clock:
         undo.append(seams.clock_from(player.start_ns))
+        undo.append(_real_times_of_spans())
+    return undo
+
+
+def _real_times_of_spans() -> Callable[[], None]:
+    """The rerun happens now: its spans keep the real time while the program's clock stands elsewhere."""
+    from opentelemetry.sdk import trace
+
+    module: Any = trace
+    before = module.time_ns
+    module.time_ns = seams.real_time_ns()
+
+    def undo() -> None:
+        module.time_ns = before
+
     return undo
 
 

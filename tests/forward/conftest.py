@@ -86,6 +86,15 @@ class Place:
         """So many spans without a call; their ids."""
         return [self.tape.step(f"step {n}", {"text": text, **attributes}) for n in range(count)]
 
+    def failed(self, message: str, **attributes: Any) -> None:
+        """A span that ended in an exception with this message, which an event on it tells as well."""
+        from otel_llm.values.spandata import EventData, SpanData
+
+        trace, span, at = self.tape.next()
+        event = EventData("exception", at, {"exception.type": "ValueError", "exception.message": message})
+        self.tape.span(SpanData(trace, span, None, "step", "internal", at, at + 1000, attributes, events=(event,),
+                                status_code="error", status_message=message))
+
     def call(self, prompt: str = "What is it?", answer: str = "It is that.") -> str:
         """One call and its span."""
         number = self.tape.number

@@ -32,7 +32,7 @@ def test_status_says_where_spans_go_and_what_waits(place: Place, sink: OtlpSink,
 
     (one,) = json.loads(done.stdout)
     assert {key: one[key] for key in ("name", "endpoint", "protocol", "content", "state", "waiting", "sent", "refused", "last_error")} == {
-        "name": "otlp", "endpoint": f"{sink.url}/v1/traces", "protocol": "http", "content": "none", "state": "waiting", "waiting": 3,
+        "name": "otlp", "endpoint": f"{sink.url}/v1/traces", "protocol": "http", "content": "span", "state": "waiting", "waiting": 3,
         "sent": 0, "refused": 0, "last_error": "503: full"}
 
 

@@ -66,7 +66,51 @@ def test_masked_masks_what_the_span_carries_itself(places: Callable[..., Place],
     assert PROMPT not in str(span)
 
 
-@pytest.mark.parametrize("policy", ["none", "masked", "full"])
+QUOTES = {"gen_ai.prompt.0.content": PROMPT, "llm.input_messages.0.message.content": PROMPT, "input.value": PROMPT,
+          "gen_ai.prompt.variable.city": PROMPT, "gen_ai.input.messages": PROMPT, "traceloop.entity.input": PROMPT}
+"""Names under which instrumentors put prompts on spans."""
+
+
+def test_none_takes_away_what_the_span_carries_itself(places: Callable[..., Place], sink: OtlpSink) -> None:
+    """Of other instrumentors too, from events, and from the message of an error, which likes to quote."""
+    span = sent(places, sink, "none", lambda place: place.failed(PROMPT, **QUOTES, **{"gen_ai.prompt.name": "p"}))
+
+    assert PROMPT not in str(span)
+    assert (span.attributes["gen_ai.prompt.name"], span.status_code, [event.name for event in span.events]) == (
+        "p", "error", ["exception"])
+    assert span.events[0].attributes["exception.type"] == "ValueError"
+
+
+def test_masked_masks_what_other_instrumentors_write(places: Callable[..., Place], sink: OtlpSink) -> None:
+    span = sent(places, sink, "masked", lambda place: place.failed(PROMPT, **QUOTES))
+
+    assert PROMPT not in str(span)
+    assert span.attributes["input.value"] == f"[{len(PROMPT)} characters]"
+
+
+def test_span_leaves_what_the_span_carries_and_adds_nothing(places: Callable[..., Place], sink: OtlpSink) -> None:
+    span = sent(places, sink, "span", lambda place: place.failed(PROMPT, **QUOTES))
+
+    assert {key: span.attributes[key] for key in QUOTES} == QUOTES
+    assert span.status_message == PROMPT
+
+
+def test_span_adds_nothing(places: Callable[..., Place], sink: OtlpSink) -> None:
+    assert PROMPT not in str(sent(places, sink, "span", a_call))
+
+
+def test_the_standard_endpoint_gets_spans_as_they_are_unless_told_otherwise(places: Callable[..., Place], sink: OtlpSink) -> None:
+    found = {}
+    for policy in ("", "otlp;content=none"):
+        place = places(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url, OTEL_LLM_FORWARD=policy)
+        place.record(1, "kept", **QUOTES)
+        assert place.forward()
+        found[policy] = set(QUOTES) & sink.spans[-1].attributes.keys()
+
+    assert found == {"": set(QUOTES), "otlp;content=none": set()}
+
+
+@pytest.mark.parametrize("policy", ["none", "masked", "full", "span"])
 def test_raw_bodies_go_nowhere(places: Callable[..., Place], sink: OtlpSink, policy: str) -> None:
     span = sent(places, sink, policy, lambda place: place.record(1, **{"otel_llm.request.body": "{}", "otel_llm.response.body": "{}"}))
 

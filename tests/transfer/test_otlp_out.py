@@ -13,11 +13,10 @@ from otel_llm import semconv
 from otel_llm.store.forward.over_http import HttpTransport
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.transfer import otlp_out
-from otel_llm.transfer.exposure import without_content
 from otel_llm.values.destination import Destination
 from otel_llm.values.errors import Undelivered
 from otel_llm.values.session import Filter
-from otel_llm.values.spandata import EventData, SpanData
+from otel_llm.values.spandata import SpanData
 from transfer.sink import Reply, Sink
 from transfer.stores import SECRET
 
@@ -228,16 +227,3 @@ class TestAnEndpoint:
         with pytest.raises(Undelivered, match="refuses everything: 400"):
             send(source, endpoint)
         assert len(endpoint.requests) < 12
-
-
-def test_content_goes_from_events_and_from_what_other_instrumentors_write() -> None:
-    span = SpanData("a" * 32, "b" * 16, None, "s", "client", 1, 2, {
-        "gen_ai.prompt.0.content": "x", "llm.input_messages.0.message.content": "x", "input.value": "x", "gen_ai.request.model": "m",
-        "gen_ai.prompt.variable.city": "x", "gen_ai.prompt.name": "p", "traceloop.entity.input": "x"},
-        events=(EventData("exception", 1, {"exception.message": "x", "exception.type": "T"}),), status_code="error",
-        status_message="x")
-
-    found = without_content(span)
-
-    assert found == replace(span, attributes={"gen_ai.request.model": "m", "gen_ai.prompt.name": "p"}, status_message="",
-                            events=(EventData("exception", 1, {"exception.type": "T"}),))

@@ -159,8 +159,10 @@ def _exposure(app: App, one: Destination) -> str:
         return "without prompts and answers, which are not recorded"
     if one.content == "masked":
         return "prompts and answers masked"
-    if one.content == "full" or is_on_spans:
+    if one.content == "full" or (one.content == "span" and is_on_spans):
         return "with prompts and answers"
+    if one.content == "none":
+        return "without prompts and answers"
     return "without prompts and answers; OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY adds them"
 
 

@@ -31,7 +31,7 @@ TIMEOUT_S = 30.0
 @click.option("--endpoint", metavar="URL", help="An OTLP/HTTP endpoint (default: OTEL_EXPORTER_OTLP_ENDPOINT).")
 @click.option("--header", "headers", multiple=True, metavar="KEY=VALUE", help="A header for it, such as authorization=…")
 @click.option("--content", type=click.Choice(CONTENTS), default="none", show_default=True,
-              help="What it sees of prompts and answers: none, masked (roles and lengths), full.")
+              help="What it sees of prompts and answers: none, masked (roles and lengths), full, span (what spans carry).")
 @click.option("--certificate", metavar="FILE", help="Certificates to trust besides those of the system.")
 @pass_app
 def otlp(app: App, /, sessions: tuple[str, ...], endpoint: str | None, headers: tuple[str, ...], content: str,

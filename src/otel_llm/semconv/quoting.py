@@ -8,6 +8,7 @@ The names of other instrumentors are patterns that Python's `re` and the Collect
 
 from __future__ import annotations
 
+import functools
 import re
 
 import otel_llm.semconv.names as n
@@ -35,6 +36,7 @@ FOREIGN_CONTENT = (
 _foreign = re.compile("|".join(FOREIGN_CONTENT), re.DOTALL).fullmatch
 
 
+@functools.lru_cache(maxsize=4096)
 def quotes_content(key: str) -> bool:
     """True when an attribute of this name quotes content."""
     return key in CONTENT or key.startswith(n.GEN_AI_PROMPT_VARIABLE_PREFIX) or _foreign(key) is not None

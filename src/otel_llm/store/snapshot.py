@@ -138,7 +138,7 @@ class SqliteSnapshot:
         """A span under a content policy, with its cost; None when its step is still running."""
         header = self._header(row)
         wire: WireRecord | None = None
-        if header is None or policy != "none":
+        if header is None or policy in ("masked", "full"):
             wire = self._wire(row)
         if header is None:
             header = _made_of(wire, row)
@@ -149,9 +149,7 @@ class SqliteSnapshot:
         if cost is not None and semconv.OTEL_LLM_COST_TOTAL not in attributes:
             attributes = {**attributes, **semconv.write_cost(cost)}
         header[9] = content.apply(policy, attributes, row[1], lambda: _as_wire(wire))
-        if policy == "masked":
-            header[10] = [[name, at, content.masked(of_event), lost] for name, at, of_event, lost in header[10]]
-            header[13] = content.marker(header[13]) if header[13] else header[13]
+        header[10:] = content.around(policy, header[10:])
         return read_span(header, self._resource(row[9]), self._scope(row[10]))
 
     def _wire(self, row: Sequence[Any]) -> WireRecord | None:

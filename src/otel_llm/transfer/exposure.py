@@ -1,26 +1,13 @@
-"""Spans without what they quote: for endpoints that may see that a call happened, and not what was said.
-
-The keys are those of the conventions, ours, and those by which other instrumentors name prompts and answers. Content goes from
-spans, events and links alike, and so does the message of a status, which likes to quote.
-"""
+"""Spans without anything long: for endpoints that take no more."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from otel_llm import semconv
 from otel_llm.values.spandata import Attributes, AttributeValue, SpanData
 
 LONG = 256
 """Characters of an attribute that stay when a span is too large for its receiver."""
-
-
-def without_content(span: SpanData) -> SpanData:
-    """The span with nothing in it that quotes what was said."""
-    return replace(
-        span, attributes=_without(span.attributes), status_message="",
-        events=tuple(replace(event, attributes=_without(event.attributes)) for event in span.events),
-        links=tuple(replace(link, attributes=_without(link.attributes)) for link in span.links))
 
 
 def shortened(span: SpanData) -> SpanData:
@@ -30,10 +17,6 @@ def shortened(span: SpanData) -> SpanData:
         span, attributes=_short(span.attributes), status_message=said if len(said) <= LONG else _left_out(len(said)),
         events=tuple(replace(event, attributes=_short(event.attributes)) for event in span.events),
         links=tuple(replace(link, attributes=_short(link.attributes)) for link in span.links))
-
-
-def _without(attributes: Attributes) -> dict[str, AttributeValue]:
-    return {key: value for key, value in attributes.items() if not semconv.quotes_content(key)}
 
 
 def _short(attributes: Attributes) -> dict[str, AttributeValue]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from otel_llm import otlp, semconv
-from otel_llm.transfer.exposure import shortened, without_content
+from otel_llm.transfer.exposure import shortened
 from otel_llm.values.archive import Damaged, Snapshot
 from otel_llm.values.destination import Content
 from otel_llm.values.errors import Undelivered
@@ -92,13 +92,13 @@ def send(
 
 
 def _spans(snapshot: Snapshot, content: Content, sent: Sent) -> Iterator[SpanData]:
-    """Every span, as the policy shows it. `none` takes away what the span itself carries as well."""
+    """Every span, as the policy shows it."""
     for mark in snapshot.sessions():
         for span in snapshot.spans(mark.session_id, content):
             if isinstance(span, Damaged):
                 sent.damaged.append(span)
             else:
-                yield _named(without_content(span) if content == "none" else span, mark.session_id)
+                yield _named(span, mark.session_id)
 
 
 def _named(span: SpanData, session_id: str) -> SpanData:

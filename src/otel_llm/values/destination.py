@@ -23,9 +23,9 @@ FIRST = "otlp"
 """The name of the destination that OpenTelemetry's variables describe."""
 
 Protocol = Literal["http", "grpc"]
-Content = Literal["none", "masked", "full"]
+Content = Literal["none", "masked", "full", "span"]
 
-CONTENTS = ("none", "masked", "full")
+CONTENTS = ("none", "masked", "full", "span")
 PROTOCOLS = {"http": "http", "http/protobuf": "http", "grpc": "grpc"}
 COMPRESSIONS = ("none", "gzip")
 TRACES_PATH = "/v1/traces"
@@ -108,7 +108,7 @@ def _entry(name: str, spec: str) -> Destination:
     elif (found := _split(url)) is None or "@" in found.netloc:
         raise ValueError(f"http:// or https:// with a host and without a user, not {place_of(url)!r}; {SHAPE}. "
                          "Credentials go into headers=VARIABLE")
-    made = Destination(name, url, headers="")
+    made = Destination(name, url, content="span" if name == FIRST else "none", headers="")
     for option in filter(None, options):
         key, _, value = (part.strip() for part in option.partition("="))
         made = _with(made, key, value)
@@ -180,7 +180,7 @@ def first_destination(environ: Mapping[str, str], spec: str = "") -> Destination
     except ValueError:
         pass
     made = Destination(
-        FIRST, url, cast(Protocol, protocol), headers="OTEL_EXPORTER_OTLP_TRACES_HEADERS OTEL_EXPORTER_OTLP_HEADERS",
+        FIRST, url, cast(Protocol, protocol), "span", "OTEL_EXPORTER_OTLP_TRACES_HEADERS OTEL_EXPORTER_OTLP_HEADERS",
         compression=compression if compression in COMPRESSIONS else "none", timeout_s=timeout,
         certificate=variable(environ, "CERTIFICATE") or None,
         client_certificate=variable(environ, "CLIENT_CERTIFICATE") or None, client_key=variable(environ, "CLIENT_KEY") or None,

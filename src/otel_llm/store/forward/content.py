@@ -2,12 +2,13 @@
 
 | policy   | messages, arguments, results                                                                               |
 |----------|------------------------------------------------------------------------------------------------------------|
-| `none`   | what the span carries anyway; nothing is added                                                             |
+| `none`   | nothing, whatever the span carries; nor messages of errors                                                 |
+| `span`   | what the span carries: what the program itself asked to be there                                           |
 | `masked` | their shape (roles, part types, tool names, ids) with every text replaced by its length                    |
 | `full`   | made from the recorded bytes, JSON strings in the schemas' shape, shortened by structure above a limit      |
 
-Raw bodies go nowhere under any of them. `masked` also masks the messages of errors, which like to quote content; what other
-instrumentors write under names of their own is not ours to know. Redaction is done already: the recorded bytes have it.
+Raw bodies go nowhere under any of them. `masked` also masks the messages of errors, which like to quote content, and what other
+instrumentors write under names that are known to carry it. Redaction is done already: the recorded bytes have it.
 
 Attributes are as a span frame has them, values that JSON cannot tell apart tagged.
 """
@@ -30,7 +31,6 @@ LONG = 256
 
 BODIES = frozenset(semconv.CONTENT_BODIES)
 MESSAGES = frozenset(semconv.CONTENT_MESSAGES)
-TEXTS = frozenset(semconv.CONTENT_TEXTS)
 _KEPT = frozenset({"type", "role", "name", "id", "finish_reason", "modality", "mime_type", "other_type"})
 _STEP_INPUT = {"tool": semconv.GEN_AI_TOOL_CALL_ARGUMENTS, "retrieval": semconv.GEN_AI_RETRIEVAL_QUERY_TEXT}
 _STEP_OUTPUT = {"tool": semconv.GEN_AI_TOOL_CALL_RESULT}
@@ -43,11 +43,24 @@ def apply(policy: str, attributes: Attributes, kind: str, read: Callable[[], tup
     if BODIES & attributes.keys():
         attributes = {key: value for key, value in attributes.items() if key not in BODIES}
     if policy == "none":
+        return without(attributes)
+    if policy == "span":
         return attributes
     wire, response = read()
     if wire is not None:
         attributes = {**recorded(wire, response, kind), **attributes}
     return masked(attributes) if policy == "masked" else attributes
+
+
+def around(policy: str, rest: list[Any]) -> list[Any]:
+    """What a span frame says behind its attributes (events, links, status, …) under a policy."""
+    change = {"none": without, "masked": masked}.get(policy)
+    if change is None:
+        return rest
+    events, links, code, message, *more = rest
+    said = marker(message) if message and policy == "masked" else ""
+    return [[[name, at, change(of_event), lost] for name, at, of_event, lost in events],
+            [[*link[:4], change(link[4]), *link[5:]] for link in links], code, said, *more]
 
 
 def recorded(wire: Wire, response: bytes | None, kind: str) -> Attributes:
@@ -85,6 +98,11 @@ def _step(arguments: bytes | None, result: bytes | None, kind: str) -> Attribute
 # ---- masking ----------------------------------------------------------------------------------------------------------
 
 
+def without(attributes: Mapping[str, Any]) -> Attributes:
+    """Attributes that quote no content."""
+    return {key: value for key, value in attributes.items() if not semconv.quotes_content(key)}
+
+
 def masked(attributes: Mapping[str, Any]) -> Attributes:
     """Attributes with their content masked, wherever they stand: on a span or on an event of it."""
     return {key: _masked(key, value) for key, value in attributes.items()}
@@ -98,7 +116,7 @@ def _masked(key: str, value: Any) -> Any:
             except (ValueError, RecursionError):
                 return marker(value)
         return semconv.json_text(_shape(value["m"] if isinstance(value, dict) and "m" in value else value))
-    if key in TEXTS or key.startswith(semconv.GEN_AI_PROMPT_VARIABLE_PREFIX):
+    if semconv.quotes_content(key):
         return marker(value)
     return value
 

@@ -89,7 +89,7 @@ class Loader:
             step = row[0]
             if row[1] is None:
                 out.gone.append(step)
-            elif self._policy != "none" and self._is_coming(row):
+            elif self._policy in ("masked", "full") and self._is_coming(row):
                 out.has_held = True
             else:
                 try:
@@ -115,9 +115,7 @@ class Loader:
         if cost is not None and semconv.OTEL_LLM_COST_TOTAL not in attributes:
             attributes = {**attributes, **semconv.write_cost(Cost(cost, cost_input, cost_output))}
         rest[0] = content.apply(self._policy, attributes, step_kind, lambda: self._wire(step, trace_id, span_id))
-        if self._policy == "masked":
-            rest[1] = [[event, time_ns, content.masked(of_event), lost] for event, time_ns, of_event, lost in rest[1]]
-            rest[4] = content.marker(rest[4]) if rest[4] else rest[4]
+        rest[1:] = content.around(self._policy, rest[1:])
         made_of = ((trace_id, span_id, parent), name, kind or 0, (start_ns, end_ns or start_ns), rest)
         return Parcel(step, self._origin(self._resources, "resource", resource), self._origin(self._scopes, "scope", scope),
                       encode_span(*made_of), made_of)
