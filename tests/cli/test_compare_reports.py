@@ -83,6 +83,35 @@ def test_a_function_that_raises_is_no_pass(two: Recording, tmp_path: Path, monke
         "explanation": f"it raised RuntimeError: {WORDS.format('Monday')}"}
 
 
+def test_a_function_that_takes_something_else_is_2_and_told_what_it_must_take(
+    two: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_short_checks.py").write_text("def short(new): return True")
+    monkeypatch.chdir(tmp_path)
+
+    done = run(two, "replay", "compare", "one", "two", "--check", "python:my_short_checks:short")
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err == ("otel-llm: --check python:my_short_checks:short takes (new); it has to take (recorded, new, request): the "
+                        "recorded answer, the new one and what was asked.\n")
+
+
+def test_a_check_that_could_not_decide_is_not_said_to_have_failed(
+    two: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_vague_checks.py").write_text("def vague(recorded, new, request): return None")
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "r.html"
+
+    done = run(two, "replay", "compare", "one", "one", "--check", "python:my_vague_checks:vague", "--html", str(page))
+
+    assert done.code == 1
+    assert done.out.startswith("one and one  checks undecided\n")
+    assert "  check undecided  " in done.out and "1 undecided check\n" in done.out
+    assert "failed" not in done.out
+    assert ">check undecided</span>" in page.read_text() and "check failed" not in page.read_text()
+
+
 @pytest.mark.parametrize("args", [
     ["--check", "regex=("], ["--check", "nothing"], ["--check", "python:no_such:f"], ["--check", "schema=/no/such"],
     ["--checks-decide"], ["--judge-prompt", "x"], ["--check", "judge=m", "--judge-prompt", "/no/such"],
@@ -165,11 +194,17 @@ def test_a_report_to_standard_output_is_all_that_stands_there(two: Recording) ->
     assert ET.fromstring(done.out.encode()).get("tests") == "1"
 
 
-def test_a_report_that_cannot_be_written_is_an_error(two: Recording, tmp_path: Path) -> None:
-    done = run(two, "replay", "compare", "one", "two", "--html", str(tmp_path / "no" / "r.html"))
+@pytest.mark.parametrize("option", ["--html", "--junit"])
+def test_a_report_that_cannot_be_written_is_said_before_a_judge_is_asked(
+    two: Recording, sim: Simulator, tmp_path: Path, option: str
+) -> None:
+    place, before = tmp_path / "no" / "r.html", sim.count.total()
 
-    assert done.code in (2, 4)
-    assert "Traceback" not in done.err
+    done = run(two, "replay", "compare", "one", "two", "--check", "judge=gpt-4o-mini", option, str(place),
+               environ={"OPENAI_BASE_URL": sim.base_url})
+
+    assert (done.code, done.out, sim.count.total()) == (2, "", before)
+    assert done.err == f"otel-llm: {option} {place} cannot be written: No such file or directory.\n"
 
 
 def test_captured_text_is_never_a_command_of_github(rec: Recording, client: Any) -> None:
@@ -287,4 +322,5 @@ def test_every_public_word_of_the_check_option_is_in_its_help() -> None:
     out = " ".join(in_memory(MemoryStore(), "replay", "compare", "--help").out.split())
 
     assert "similarity[>=0.9]" in out and "judge=MODEL" in out
+    assert "FUNCTION(recorded, new, request)" in out
     assert otel_llm.__version__

@@ -290,13 +290,6 @@ def test_cli_5_a_near_miss_suggests(store: MemoryStore, command: str) -> None:
     assert "Did you mean sess-newcomer01?" in run.err
 
 
-def test_cli_5_a_session_where_a_call_is_wanted_suggests_its_calls(store: MemoryStore) -> None:
-    run = otel_llm(store, "call", "@1")
-
-    assert run.code == 2
-    assert "Did you mean a000000000000001" in run.err
-
-
 def test_cli_5_an_empty_store_says_what_to_do(store: MemoryStore) -> None:
     run = otel_llm(empty(), "show", "@1")
 
@@ -547,6 +540,14 @@ def test_cli_11_a_fault_of_ours_is_one_sentence_and_debug_shows_the_rest() -> No
     ("replay reissue @1 --base-url localhost:8000", "good values: http://host[:port]/path"),
     ("replay reissue @1 --max-time soon", "good values: 90s, 2m, 1h"),
     ("call @1:1 --raw body", "'request', 'response'"),
+    ("call @1:1 --raw", "'' is not one of 'request', 'response'."),
+    ("call @1:1 --raw --json", "'' is not one of 'request', 'response'."),
+    ("sessions --where bogus=1", "--where 'bogus=1' is not usable: there is no field 'bogus', and nothing here has such a tag; good "
+                                 "values: a tag, or one of session, user, model, provider, status, operation, prompt"),
+    ("calls --where bogus=1", "there is no field 'bogus'"),
+    ("search x --where bogus=1", "there is no field 'bogus'"),
+    ("call @1", "@1 is a session; its calls are @1:1 … @1:5."),
+    ("call sess-newcomer01", "sess-newcomer01 is a session; its calls are sess-newcomer01:1 … sess-newcomer01:5."),
     ("completion tcsh", "'bash', 'zsh', 'fish'"),
 ])
 def test_cli_11_a_bad_value_is_answered_with_the_good_ones(store: MemoryStore, args: str, said: str) -> None:

@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli.terminal import on_terminal, otel_llm
+import otel_llm as otel_llm_api
+from cli.terminal import on_store, on_terminal, otel_llm
 from replay.memory_store import Answering, MemoryStore, newcomer
 from support.provider import Provider
 
@@ -61,6 +63,21 @@ def test_a_slip_is_2_with_the_good_values_and_nothing_is_sent(
 
     assert (run.code, run.out, sender.sent) == (2, "", [])
     assert words in run.err
+
+
+@pytest.mark.parametrize(("named", "said"), [
+    (("support", "2"), "Its calls come from support@2."), (None, "None of its calls comes from a prompt that has a name.")])
+def test_a_prompt_that_no_call_comes_from_is_refused_before_anything_is_sent(
+    stage: Stage, tmp_path: Path, named: tuple[str, str] | None, said: str
+) -> None:
+    (tmp_path / "new.txt").write_text("New.")
+    with stage.record({"?": "Yes."}) as client, (otel_llm_api.prompt_ref(*named) if named else nullcontext()):
+        client.chat.completions.create(model=MODEL, messages=[user("Hi.")])
+
+    done = stage.reissue("--prompt", f"foo@2={tmp_path / 'new.txt'}", "--yes")
+
+    assert (done.code, done.out, stage.provider.asked) == (2, "", [])
+    assert done.err.endswith(f"No call of source that can be sent comes from the prompt 'foo', so --prompt changes nothing. {said}\n")
 
 
 def test_a_budget_that_is_too_small_sends_nothing(store: MemoryStore) -> None:
@@ -123,7 +140,7 @@ def test_an_interruption_waits_for_what_is_under_way_and_can_be_gone_on_with(sta
     while len(stage.provider.asked) < 2:
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=20)
     stage.provider.latency_s = 0.0
     session_id, entries = journal(stage.directory)
 
@@ -132,4 +149,45 @@ def test_an_interruption_waits_for_what_is_under_way_and_can_be_gone_on_with(sta
     assert process.returncode == 130
     assert "Waiting for 2 calls under way; interrupted once more, they are in doubt." in err
     assert [e.state for e in entries] == ["answered"] * 2 + ["waiting"] * 4
+    assert [f"{e.key.source_span_id} → {e.span_id}" in out for e in entries[:2]] == [True, True]
+    assert f"2 calls sent, 2 answered the same, 0 differently; $0.0000090. The new session: otel-llm show {session_id}" in err
+    assert f"otel-llm replay reissue --resume {session_id}" in err
     assert (done.code, set(asked(stage).values())) == (0, {1})
+
+
+def test_a_file_is_to_be_imported_first(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_calls(stage, 1)
+    monkeypatch.chdir(tmp_path)
+    on_store(stage.directory, "export", "session", "source", "-o", "trip.session")
+
+    done = on_store(stage.directory, "replay", "reissue", "trip.session", "--yes")
+
+    assert (done.code, done.out, stage.provider.asked) == (2, "", [])
+    assert done.err == ("otel-llm: trip.session is a file, and this wants what is in the store. First: otel-llm import trip.session; "
+                        "then name the session by its id.\n")
+
+
+def test_replays_can_be_left_out_of_every_list(stage: Stage) -> None:
+    record_calls(stage, 2)
+    stage.reissue()
+
+    def listed(*args: str) -> list[str]:
+        found = on_store(stage.directory, *args, "--json").out
+        return [each["session_id"] for each in json.loads(found)]
+
+    assert [len(set(listed("sessions"))), listed("sessions", "--originals")] == [2, ["source"]]
+    assert [len(set(listed("calls"))), listed("calls", "--originals")] == [2, ["source"] * 2]
+    assert [len(set(listed("search", "call"))), listed("search", "call", "--originals")] == [2, ["source"] * 2]
+
+
+def test_a_branch_says_which_of_its_costs_are_unknown(stage: Stage) -> None:
+    with stage.record({"?": "Yes."}) as client:
+        for name in (MODEL, "llama-local"):
+            client.chat.completions.create(model=name, messages=[user("Hi.")])
+    stage.reissue()
+    stage.reissue("--model", "llama-local")
+
+    branches = on_store(stage.directory, "show", "source").out.partition("branches\n")[2]
+
+    assert "reissue  2 calls · $0.0000045 + 1 call of unknown cost · ok\n" in branches
+    assert "reissue, model llama-local  2 calls · – + 2 calls of unknown cost · ok" in branches

@@ -99,7 +99,7 @@ class MemoryStore:
             not where.user or user in where.user,
             not where.model or any(model in where.model for model in models),
             not where.status or status in where.status,
-            all(tags.get(key) in values for key, values in where.tags.items()),
+            all(key in tags and (not values or tags[key] in values) for key, values in where.tags.items()),
             where.since_ns is None or start_ns >= where.since_ns,
             where.until_ns is None or start_ns < where.until_ns,
             where.min_cost is None or (total is not None and total >= where.min_cost),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -104,14 +105,38 @@ class TestSideBySide:
 
     def test_what_is_under_way_when_the_reader_leaves_is_waited_for_and_kept(self) -> None:
         store = MemoryStore()
-        todo, sender, told = talks(store, 1, 1, 1), Slow(2), list[int]()
+        todo, sender, told, late = talks(store, 1, 1, 1), Slow(2), list[int](), list[Any]()
+        means = Means(store, sender, KEY, price, waits=told.append, came_late=late.append)
 
-        outcomes = reissue(todo, Means(store, sender, KEY, price, waits=told.append), Orders(concurrency=2), session_id="s")
+        outcomes = reissue(todo, means, Orders(concurrency=2), session_id="s")
         next(outcomes)
         outcomes.close()
 
         assert [entry.state for entry in store.journal.entries("s")].count("answered") == len(store.kept) == len(sender.sent)
         assert len(told) <= 1
+        assert 1 + len(late) == len(sender.sent)
+
+    def test_interrupted_it_gives_what_was_under_way_and_sends_nothing_more(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, got, told = MemoryStore(), list[Any](), list[int]()
+        todo, sender = talks(store, 1, 1, 1), Slow(2)
+        waiting = iter([True])
+
+        class Interrupted(SimpleQueue[Any]):
+            def get(self, block: bool = True, timeout: float | None = None) -> Any:
+                if next(waiting, False):
+                    raise KeyboardInterrupt
+                return super().get(block, timeout)
+
+        monkeypatch.setattr("otel_llm.replay.reissue.SimpleQueue", Interrupted)
+
+        with pytest.raises(KeyboardInterrupt):
+            for outcome in reissue(todo, Means(store, sender, KEY, price, waits=told.append), Orders(concurrency=2), session_id="s"):
+                got.append(outcome)
+
+        assert (len(got), len(sender.sent), told) == (2, 2, [2])
+        assert [entry.state for entry in store.journal.entries("s")] == ["answered", "answered", "waiting"]
 
 
 class TestCaps:

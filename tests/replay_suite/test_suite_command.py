@@ -94,6 +94,7 @@ class TestARegression:
 
         root, page = ET.parse(tmp_path / "r.xml").getroot(), (tmp_path / "r.html").read_text()
         first, *others = root.findall("testsuite")
+        assert "nowrap" not in page.partition('<table class="variants">')[2].partition("</table>")[0]
         assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("12", "11", "0")
         assert [(case.get("name"), [end.get("type") for end in case.findall("failure")]) for case in first.findall("testcase")] == [
             ("refunds@2 gpt-4o-mini max_pass_rate_drop", ["max_pass_rate_drop"]), ("refunds@3 gpt-4o-mini max_pass_rate_drop", [])]
@@ -318,6 +319,30 @@ class TestMoney:
 
 
 class TestTrouble:
+    @pytest.mark.parametrize("option", ["--html", "--junit"])
+    def test_a_report_that_cannot_be_written_is_said_before_anything_is_sent(
+        self, rec: Recording, client: Any, sim: Simulator, tmp_path: Path, option: str
+    ) -> None:
+        record(client, 1)
+        place = tmp_path / "no" / "r"
+
+        done = suite(rec.directory, write_suite(tmp_path, MODELS), option, str(place))
+
+        assert (done.code, done.out, sim.count.total()) == (2, "", 1)
+        assert done.err == f"otel-llm: {option} {place} cannot be written: No such file or directory.\n"
+
+    def test_asking_whether_a_report_can_be_written_leaves_nothing(
+        self, rec: Recording, client: Any, tmp_path: Path
+    ) -> None:
+        record(client, 1)
+        page = tmp_path / "reports" / "r.html"
+        page.parent.mkdir()
+        page.write_text("the report of yesterday")
+
+        suite(rec.directory, write_suite(tmp_path, MODELS), "--html", str(page), "--resume")
+
+        assert [(each.name, each.read_text()) for each in page.parent.iterdir()] == [("r.html", "the report of yesterday")]
+
     def test_a_refused_key_stops_everything_at_once(
         self, rec: Recording, client: Any, sim: Simulator, tmp_path: Path
     ) -> None:

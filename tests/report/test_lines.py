@@ -73,8 +73,8 @@ def test_a_check_that_could_not_decide_is_no_pass() -> None:
     text = plain(comparison_lines(some, color=False))
 
     assert some.exit_code == 1
-    assert text.startswith("sess-a and its replay sess-b  checks failed\n")
-    assert text.endswith("= m  check failed\n    check judge=x  undecided  the judge gave no answer")
+    assert text.startswith("sess-a and its replay sess-b  checks undecided\n")
+    assert text.endswith("= m  check undecided\n    check judge=x  undecided  the judge gave no answer")
 
 
 @given(st.lists(st.tuples(st.text(), st.just("")), max_size=4), st.integers(5, 30))

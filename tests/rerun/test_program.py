@@ -229,3 +229,50 @@ class TestInPython:
             pass
 
         assert client.chat.completions.create(**HELLO).choices
+
+
+class TestWhatIsMeant:
+    def test_at_counts_replays_and_means_what_they_replay(self, terminal: Terminal) -> None:
+        terminal("replay", "rerun", "agent-1", *agent("You are rude."))
+
+        again = terminal("replay", "rerun", "@1", "--no-record", *agent())
+
+        assert again.returncode == 0, again.stderr
+        assert "@1 is a replay of agent-1, which is meant here." in again.stderr
+
+    @pytest.mark.parametrize(("words", "code", "says"), [
+        (["rerun", "agent-1:3"], 2, "agent-1:3 is a call; a program is run against a session: agent-1"),
+        (["fork", "agent-1", "--at", "99"], 2, "--at 99 is not usable; the recording has 9 calls: 1 to 10")])
+    def test_what_cannot_be_meant_is_said_at_once(self, terminal: Terminal, words: list[str], code: int, says: str) -> None:
+        run = terminal("replay", *words, *agent())
+
+        assert (run.returncode, run.stderr.strip()) == (code, f"otel-llm: {says}")
+
+    def test_a_live_tool_that_is_not_in_the_recording_is_named(self, terminal: Terminal) -> None:
+        run = terminal("replay", "rerun", "agent-1", "--no-record", "--live-tool", "wether", *agent())
+
+        assert "No tool wether is in the recording; it has documents, weather." in run.stderr
+
+    def test_a_fork_at_a_call_sends_nothing_before_it(self, recorded: Recorded, terminal: Terminal) -> None:
+        before = recorded.sim.count.total()
+        run = terminal("replay", "fork", "agent-1", "--at", "4", *agent("You are rude."), env={
+            "OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": recorded.sim.base_url})
+
+        assert run.returncode == 1
+        assert "call 1 (chat gpt-4o-mini) asks something else" in run.stderr
+        assert recorded.sim.count.total() == before
+
+    def test_a_call_too_many_is_called_that(self, tmp_path: Path, terminal: Terminal) -> None:
+        more = tmp_path / "agent.py"
+        more.write_text(AGENT.read_text().replace("range(5)", "[*range(5), 0]"))
+        run = terminal("replay", "rerun", "agent-1", "--no-record", "--", sys.executable, str(more))
+
+        assert run.returncode == 1
+        assert "it is call 5 (chat gpt-4o), asked once more than it was recorded" in run.stderr
+
+    def test_an_interrupted_program_is_130(self, tmp_path: Path, terminal: Terminal) -> None:
+        slow = tmp_path / "slow.py"
+        slow.write_text("import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(0.5)\n")
+        run = terminal("replay", "rerun", "agent-1", "--no-record", "--", sys.executable, str(slow))
+
+        assert run.returncode == 130

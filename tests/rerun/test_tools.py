@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
+import decimal
+import enum
+import pathlib
+import subprocess
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +91,54 @@ def number(text: str) -> int:
     return int(text)
 
 
+class Sky(enum.Enum):
+    RAIN = "rain"
+
+
+@dataclass
+class Day:
+    when: datetime.date
+    at: datetime.datetime
+    sky: Sky
+    id: uuid.UUID
+    price: decimal.Decimal
+    path: pathlib.PurePosixPath
+    tags: frozenset[str]
+    pair: tuple[int, str]
+
+
+@otel_llm.tool
+def day(when: datetime.date) -> Day:
+    RUNS.append("day")
+    return Day(when, datetime.datetime(2026, 1, 2, 3, 4, 5, 6, datetime.UTC), Sky.RAIN, uuid.UUID(int=7), decimal.Decimal("1.10"),
+               pathlib.PurePosixPath("/tmp/x"), frozenset({"a", "b"}), (1, "x"))
+
+
+class NoSuchCity(Exception):
+    """Says more than it was given."""
+
+    def __init__(self, city: str) -> None:
+        super().__init__(city)
+        self.city = city
+
+    def __str__(self) -> str:
+        return f"no such city: {self.city}"
+
+
+@otel_llm.tool
+def missing(what: str) -> str:
+    RUNS.append("missing")
+    if what == "key":
+        return {"a": "b"}[what]
+    if what == "number":
+        return Ticket.model_validate({"id": 7}).id
+    if what == "process":
+        raise subprocess.CalledProcessError(3, ["false"])
+    if what == "text":
+        return b"\xff".decode()
+    raise NoSuchCity(what)
+
+
 @otel_llm.tool
 def nothing() -> None:
     RUNS.append("nothing")
@@ -98,12 +152,17 @@ def caught(function: Callable[..., Any], *args: Any) -> Any:
     try:
         return function(*args)
     except Exception as error:
-        return type(error), str(error)
+        return type(error).__qualname__, [kind for kind in KINDS if isinstance(error, kind)], str(error)
+
+
+KINDS = (Closed, NoSuchCity, KeyError, subprocess.CalledProcessError, UnicodeDecodeError, ValueError)
 
 
 def everything() -> list[Any]:
     return [order(7), asyncio.run(ticket("t-1")), several(2), found("x"), list(pieces("abc")), asyncio.run(_all()),
-            caught(shop, "corner"), caught(number, "seven"), number("8"), nothing()]
+            caught(shop, "corner"), caught(number, "seven"), number("8"), nothing(),
+            day(datetime.date(2026, 5, 1)), caught(missing, "key"), caught(missing, "process"), caught(missing, "text"),
+            caught(missing, "Atlantis")]
 
 
 def test_results_and_exceptions_come_back_as_what_they_were_and_nothing_runs(tmp_path: Path) -> None:
@@ -115,7 +174,25 @@ def test_results_and_exceptions_come_back_as_what_they_were_and_nothing_runs(tmp
         after = everything()
 
     assert after == before
-    assert (len(RUNS), rerun.report.outcome, rerun.report.answered_tools) == (ran, "same", 10)
+    assert (len(RUNS), rerun.report.outcome, rerun.report.answered_tools) == (ran, "same", 15)
+
+
+def test_another_date_is_another_argument(tmp_path: Path) -> None:
+    with recording(tmp_path), otel_llm.session("s"):
+        day(datetime.date(2026, 5, 1))
+
+    with (otel_llm.replaying("s", store=tmp_path, check=False),
+          pytest.raises(ReplayDiverged, match='when: "2026-05-01" → "1999-09-09"')):
+        day(datetime.date(1999, 9, 9))
+
+
+def test_an_exception_that_cannot_be_made_again_is_said(tmp_path: Path) -> None:
+    with recording(tmp_path), otel_llm.session("s"):
+        assert caught(missing, "number")[0] == "ValidationError"
+
+    with (otel_llm.replaying("s", store=tmp_path, check=False),
+          pytest.raises(ReplayDiverged, match="(?s)ValidationError cannot be made again .*; --live-tool missing runs it")):
+        missing("number")
 
 
 def test_other_arguments_are_named_field_by_field(tmp_path: Path) -> None:
@@ -192,3 +269,37 @@ def test_a_workflow_that_comes_to_something_else_has_regressed(tmp_path: Path) -
           otel_llm.replaying("s", store=tmp_path) as rerun):
         greet()
     assert rerun.report.outcome == "regressed"
+
+
+class Widget:
+    """What JSON cannot say."""
+
+
+def test_a_result_that_json_cannot_hold_is_no_answer(tmp_path: Path) -> None:
+    @otel_llm.tool
+    def widget() -> Any:
+        return {"found": [Widget(), b"abc"]}
+
+    with recording(tmp_path), otel_llm.session("s"):
+        widget()
+
+    with (otel_llm.replaying("s", store=tmp_path, check=False),
+          pytest.raises(ReplayDiverged, match=r"not in the recording \(it holds what JSON cannot\); --live-tool widget runs it")):
+        widget()
+    with otel_llm.replaying("s", store=tmp_path, live_tools=["widget"]):
+        widget()
+
+
+def test_an_exception_of_a_class_inside_a_function_is_of_that_class(tmp_path: Path) -> None:
+    class Local(Exception):
+        pass
+
+    @otel_llm.tool
+    def fails() -> None:
+        raise Local("so")
+
+    with recording(tmp_path), otel_llm.session("s"), pytest.raises(Local):
+        fails()
+
+    with otel_llm.replaying("s", store=tmp_path), pytest.raises(Local, match="^so$"):
+        fails()

@@ -1,14 +1,21 @@
 """Arguments and results of the user's functions as JSON, whatever they are.
 
 What they are is not ours to judge: a dataclass, a pydantic model, a data frame, an object whose `__repr__` raises. What JSON
-can say is said; the rest appears by its type's name. Nothing here runs longer than the value is large, and nothing raises.
+can say is said; dates, ids, paths and decimals as the text that their types read back; enums by their value; the rest appears by
+its type's name. Nothing here runs longer than the value is large, and nothing raises.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
 import inspect
 import json
+import os
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,14 +25,39 @@ MAX_DEPTH = 40
 
 def json_bytes(value: Any) -> bytes:
     """The value as compact UTF-8 JSON."""
+    return json_of(value)[0]
+
+
+def json_of(value: Any) -> tuple[bytes, int]:
+    """The same, and how many values in it are said by the name of their type alone, so that nobody can read them back."""
+    opaque: list[str] = []
+
+    def plain(inner: Any) -> Any:
+        found = _plain(inner)
+        if found is _OPAQUE:
+            opaque.append(_name(inner))
+            return opaque[-1]
+        return found
+
     try:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_plain).encode("utf-8")
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=plain).encode("utf-8"), len(opaque)
     except Exception:
         text = json.dumps(_bounded(value, MAX_DEPTH), separators=(",", ":"), default=_name)
-        return text.encode("utf-8", "replace")
+        return text.encode("utf-8", "replace"), max(1, len(opaque))
+
+
+_OPAQUE: Any = object()
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, (uuid.UUID, decimal.Decimal, fractions.Fraction, os.PathLike)):
+        return str(value)
     for method in ("model_dump", "to_dict", "_asdict"):
         function = getattr(type(value), method, None)
         if callable(function):
@@ -36,13 +68,11 @@ def _plain(value: Any) -> Any:
         return sorted(value, key=str)
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return f"<{len(value)} bytes>"
-    return _name(value)
+    return _OPAQUE
 
 
 def _name(value: Any) -> str:
-    return f"<{type(value).__name__}>"
+    return f"<{len(value)} bytes>" if isinstance(value, (bytes, bytearray, memoryview)) else f"<{type(value).__name__}>"
 
 
 def _bounded(value: Any, depth: int) -> Any:

@@ -10,14 +10,12 @@ The HTTP library is never imported: its classes are found beside the class of th
 
 from __future__ import annotations
 
-import builtins
-import json
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from otel_llm.values.errors import ReplayError
 from otel_llm.values.playback import Live, Player, Question, Recorded
@@ -264,53 +262,3 @@ async def _sleep(seconds: float) -> None:
         import asyncio
 
         await asyncio.sleep(seconds)
-
-
-# ---- tools and retrievals ---------------------------------------------------------------------------------------------------
-
-
-def value_of(given: Recorded, function: Callable[..., Any]) -> Any:
-    """What a function returned when it was recorded, as its annotation says; raises what it raised."""
-    if given.step.error_type is not None:
-        raise _error(given.step.error_type, given.step.error_message or "", function)
-    value = json.loads(given.exchange.response_body or b"null")
-    pydantic = sys.modules.get("pydantic")
-    if pydantic is None or value is None:
-        return value
-    try:
-        kind = get_type_hints(function).get("return")
-        is_plain = kind in (None, Any, str, int, float, bool, dict, list)
-        return value if is_plain else pydantic.TypeAdapter(kind).validate_python(value)
-    except Exception:  # an annotation that cannot be read, or that the function itself does not keep
-        return value
-
-
-def items_of(given: Recorded, function: Callable[..., Any]) -> list[Any]:
-    """The same for a generator: what it yielded; text that was yielded in pieces comes as one."""
-    value = value_of(given, function)
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _error(name: str, message: str, function: Callable[..., Any]) -> BaseException:
-    """An exception of the recorded kind: of those that the function knows, that Python has, or that are loaded anywhere."""
-    found: Any = getattr(function, "__globals__", {}).get(name) or getattr(builtins, name, None) or _anywhere(name)
-    if not (isinstance(found, type) and issubclass(found, BaseException)):
-        found = type(name.rpartition(".")[2] or "Error", (Exception,), {})
-    try:
-        error: BaseException = found(message)
-    except Exception:
-        error = found.__new__(found, message)
-        error.args = (message,)
-    return error
-
-
-def _anywhere(name: str) -> type | None:
-    waiting: list[type] = [BaseException]
-    while waiting:
-        kind = waiting.pop()
-        if kind.__qualname__ == name:
-            return kind
-        waiting += type.__subclasses__(kind)
-    return None
-
-

@@ -19,9 +19,10 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from otel_llm import semconv
 from otel_llm.capture.context import Surroundings, attach, detach, with_surroundings
-from otel_llm.capture.plain import json_bytes
+from otel_llm.capture.plain import json_bytes, json_of
 from otel_llm.capture.recorder import Recorder
 from otel_llm.values import tape as frames
+from otel_llm.values.errors import NotReplayable
 from otel_llm.values.guard import guard, swallow
 from otel_llm.values.playback import Recorded
 
@@ -84,6 +85,26 @@ class Step:
                                           semconv.OTEL_LLM_REPLAY_SOURCE_SPAN_ID: span_id})
         return recorded
 
+    def value(self, recorded: Recorded, function: Callable[..., Any]) -> Any:
+        """What the function returned when it was recorded; raises what it raised, `ReplayDiverged` when neither can be had."""
+        from otel_llm.capture.outcomes import value_of
+
+        return self._had(value_of, recorded, function)
+
+    def items(self, recorded: Recorded, function: Callable[..., Any]) -> list[Any]:
+        """The same for what a generator yielded."""
+        from otel_llm.capture.outcomes import items_of
+
+        found: list[Any] = self._had(items_of, recorded, function)
+        return found
+
+    def _had(self, read: Callable[..., Any], recorded: Recorded, function: Callable[..., Any]) -> Any:
+        try:
+            return read(recorded, function)
+        except NotReplayable as error:
+            assert self._recorder.player is not None
+            raise self._recorder.player.beyond(recorded, f"{error}; --live-tool {self._name} runs it") from None
+
     def _begin_tape(self, start: Mapping[str, Any], parent: Any, arguments: Any) -> None:
         found = self.span.get_span_context()
         tape = self._recorder.tape()
@@ -126,14 +147,14 @@ class Step:
         except IndexError:
             return
         try:
-            body = json_bytes(self._result) if self._content and self._result is not None else b"null"
+            body, opaque = json_of(self._result) if self._content and self._result is not None else (b"null", 0)
             if error is not None:
                 message = self._recorder.message_of(error)
                 self.span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
                 self.span.set_status(Status(StatusCode.ERROR, message))
             else:
                 self._put_on_span(_OUTPUT.get(self._kind, semconv.GEN_AI_OUTPUT_MESSAGES), body, role="assistant")
-            self._end_tape(error, body)
+            self._end_tape(error, body, opaque)
             player = self._recorder.player
             if player is not None and not self._repeated:
                 player.ended(self._kind, self._name, self._place, self._recorder.masked(body, {}),
@@ -145,7 +166,7 @@ class Step:
         except Exception as fault:
             swallow("end the span of a step", fault)
 
-    def _end_tape(self, error: BaseException | None, body: bytes) -> None:
+    def _end_tape(self, error: BaseException | None, body: bytes, opaque: int) -> None:
         tape = self._recorder.tape()
         if tape is None or not self._taped:
             return
@@ -154,8 +175,11 @@ class Step:
             "status": None, "content_type": "application/json", "complete": error is None}
         if error is not None:
             header["error_type"], message = type(error).__qualname__, self._recorder.message_of(error)
+            header["error_class"] = f"{type(error).__module__}:{type(error).__qualname__}"
             if message:
                 header["error_message"] = message
+        if opaque:
+            header["opaque"] = opaque
         body = self._recorder.masked(body, header)
         tape.append(frames.CALL_END, _encode(header).encode("ascii"), body)
 

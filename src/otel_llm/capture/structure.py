@@ -89,7 +89,7 @@ def _wrapped(
             step = start(args, kwargs)
             if step is None:
                 return (yield from function(*args, **kwargs))
-            return (yield from _drive(step, lambda: _items(function, given(step, args, kwargs), args, kwargs)))
+            return (yield from _drive(step, lambda: _items(function, step, given(step, args, kwargs), args, kwargs)))
 
         return generator
     if inspect.iscoroutinefunction(function):
@@ -100,7 +100,7 @@ def _wrapped(
                 return await function(*args, **kwargs)
             with step:
                 recorded = given(step, args, kwargs)
-                result = await function(*args, **kwargs) if recorded is None else _value(function, recorded)
+                result = await function(*args, **kwargs) if recorded is None else step.value(recorded, function)
                 step.result(result)
             return result
 
@@ -112,26 +112,20 @@ def _wrapped(
             return function(*args, **kwargs)
         with step:
             recorded = given(step, args, kwargs)
-            result = function(*args, **kwargs) if recorded is None else _value(function, recorded)
+            result = function(*args, **kwargs) if recorded is None else step.value(recorded, function)
             step.result(result)
         return result
 
     return plain
 
 
-def _value(function: Callable[..., Any], recorded: Recorded) -> Any:
-    from otel_llm.capture.playing import value_of
-
-    return value_of(recorded, function)
-
-
-def _items(function: Callable[..., Any], recorded: Recorded | None, args: Any, kwargs: Any) -> Generator[Any, Any, Any]:
-    if recorded is None:
+def _items(
+    function: Callable[..., Any], step: Step | NoStep, recorded: Recorded | None, args: Any, kwargs: Any
+) -> Generator[Any, Any, Any]:
+    if recorded is None or isinstance(step, NoStep):
         inner: Generator[Any, Any, Any] = function(*args, **kwargs)
         return inner
-    from otel_llm.capture.playing import items_of
-
-    return (item for item in items_of(recorded, function))
+    return (item for item in step.items(recorded, function))
 
 
 def _drive(step: Step, begin: Callable[[], Generator[Any, Any, Any]]) -> Generator[Any, Any, Any]:
@@ -181,7 +175,7 @@ def _async_generator(
         thrown: BaseException | None = None
         try:
             recorded = given(step, args, kwargs) if isinstance(step, Step) else None
-            inner = function(*args, **kwargs) if recorded is None else _async_items(function, recorded)
+            inner = function(*args, **kwargs) if recorded is None else _async_items(function, step, recorded)
             while True:
                 token = attach(step.context) if isinstance(step, Step) else None
                 try:
@@ -213,8 +207,8 @@ def _async_generator(
     return async_generator
 
 
-async def _async_items(function: Callable[..., Any], recorded: Recorded) -> AsyncGenerator[Any, Any]:
-    for item in _items(function, recorded, (), {}):
+async def _async_items(function: Callable[..., Any], step: Step | NoStep, recorded: Recorded) -> AsyncGenerator[Any, Any]:
+    for item in _items(function, step, recorded, (), {}):
         yield item
 
 

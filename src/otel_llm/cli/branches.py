@@ -37,9 +37,10 @@ def _lines(store: Store, session_id: str, depth: int, seen: set[str]) -> Iterato
     rows = [row for row in store.branches(session_id, limit=MOST + 1) if row.session_id not in seen]
     for row in rows[:MOST]:
         seen.add(row.session_id)
+        cost = numbers.costs(row.cost.total if row.cost else None, row.unpriced_calls)
         indent = "  " * depth + ("└ " if depth else "  ")
         yield [(indent, "dim"), (line(row.session_id), "id"), (f"  {line(how(store, row))}", ""),
-               (f"  {numbers.plural(row.calls, 'call')} · {numbers.cost(row.cost.total if row.cost else None)} · ", "dim"),
+               (f"  {numbers.plural(row.calls, 'call')} · {cost} · ", "dim"),
                (row.status, row.status)]
         if depth < DEPTH:
             yield from _lines(store, row.session_id, depth + 1, seen)

@@ -39,7 +39,8 @@ from otel_llm.values.session import Exchange, Step
 @click.command()
 @id_argument()
 @click.option("--json", "form", flag_value="json", default=None, help="One JSON object with parsed bodies.")
-@click.option("--raw", type=click.Choice(["request", "response"]), help="The exact bytes of the body.")
+@click.option("--raw", type=click.Choice(["request", "response"]), is_flag=False, flag_value="",
+              help="The exact bytes of the body.")  # without a value it is refused with the good ones
 @click.option("--curl", "form", flag_value="curl", help="The call as a curl command; keys stand as $NAME.")
 @click.option("--python", "form", flag_value="python", help="The call as a Python program.")
 @pass_app

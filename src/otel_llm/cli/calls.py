@@ -8,7 +8,7 @@ import click
 
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
-from otel_llm.cli.filters import CALL_STATUS, filter_options, make_filter
+from otel_llm.cli.filters import CALL_STATUS, check_where, filter_options, make_filter
 from otel_llm.cli.ids import with_sessions
 from otel_llm.cli.output import note
 from otel_llm.cli.rows import call_columns, is_failed, step_json
@@ -30,6 +30,7 @@ def calls(
 ) -> None:  # fmt: skip
     """List LLM calls, newest first."""
     now = app.now_ns()
+    check_where(app.store, given["where"])
     order = make_order(CALL_ORDERS, sort, min_duration)
     where = with_sessions(app.store, make_filter(now_ns=now, statuses=CALL_STATUS, **given), sessions)
     rows, has_more = listed(lambda count, offset: app.store.calls(where, limit=count, offset=offset), order, limit=limit,

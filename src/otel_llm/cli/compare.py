@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from otel_llm.cli.app import App, pass_app
-from otel_llm.cli.export import STDOUT, output_file
+from otel_llm.cli.export import STDOUT, check_output, output_file
 from otel_llm.cli.ids import SessionId, steps_of
 from otel_llm.cli.judging import Judges
 from otel_llm.cli.output import Output, note
@@ -40,7 +40,9 @@ FORM = {"json": "--json", "github": "--github"}
 
 @click.command()
 @click.argument("given", metavar="A [B…]", nargs=-1, required=True, type=SessionId())
-@click.option("--check", "checks", multiple=True, metavar="CHECK", help=f"Judge each new answer: {', '.join(FORMS)}.")
+@click.option("--check", "checks", multiple=True, metavar="CHECK",
+              help=f"Judge each new answer: {', '.join(FORMS)}. The function is called as FUNCTION(recorded, new, request) and "
+                   "gives True or False, a number, or a pair of one of these and an explanation.")
 @click.option("--judge-prompt", metavar="FILE", help="What judge=MODEL judges by.")
 @click.option("--checks-decide", is_flag=True, help="Where checks pass a difference is no failure.")
 @click.option("--yes", "-y", "is_confirmed", is_flag=True, help="Ask the judge without asking you.")
@@ -55,6 +57,9 @@ def compare(
 ) -> None:  # fmt: skip
     """Compare a session with its newest replay, or sessions, traces and calls with each other, step by step."""
     _check_usage(checks, judge_prompt, checks_decide, [*([FORM[form]] if form else []), *_to_stdout(junit_file, html_file)])
+    for option, file in (("--junit", junit_file), ("--html", html_file)):
+        if file is not None:
+            check_output(file, option)
     judges = Judges(app, judge_models(checks))
     evaluators = read_checks(checks, client=judges.client, rubric=_rubric(judge_prompt))
     chosen, title = _chosen(app.store, given)
@@ -64,10 +69,10 @@ def compare(
         found = compared(
             app.store, chosen, sides, title=title, evaluators=evaluators, decided_by="checks" if checks_decide else "difference",
             progress=lambda done: note(f"{done}/{total}") if judges.models else None)
-    for file, write in ((junit_file, junit), (html_file, html)):
+    for option, file, write in (("--junit", junit_file, junit), ("--html", html_file, html)):
         if file is not None:
             text = write([found])
-            with output_file(file) as place:
+            with output_file(file, option) as place:
                 place.write(text.encode())
             if file != STDOUT:
                 note(f"Wrote {file}.")

@@ -17,7 +17,7 @@ import click
 
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App
-from otel_llm.cli.filters import SESSION_STATUS, filter_options, make_filter
+from otel_llm.cli.filters import SESSION_STATUS, check_where, filter_options, make_filter
 from otel_llm.cli.ids import SessionId, with_sessions
 from otel_llm.cli.output import note, writing
 from otel_llm.cli.verbs import EXPORT_VERBS, VerbGroup
@@ -44,6 +44,7 @@ def chosen(app: App, sessions: Sequence[str], given: dict[str, Any]) -> tuple[Ar
     """The store as an archive, and the sessions that these ids and conditions mean; all when there are none."""
     where = make_filter(now_ns=app.now_ns(), statuses=SESSION_STATUS, **given)
     store = app.store
+    check_where(store, given.get("where", ()))
     return archive(store), with_sessions(store, where, sessions)
 
 
@@ -54,25 +55,38 @@ def archive(store: object) -> Archive:
     return store
 
 
+def check_output(place: str, option: str) -> None:
+    """Raise `ConfigError` when a file cannot be written there, before work is done for it that costs something."""
+    if place == STDOUT:
+        return
+    goal = _goal(place, option)
+    if goal.exists() and not goal.is_file():
+        return
+    young = _young(goal)
+    _opened(young, os.O_WRONLY | os.O_CREAT, option, place).close()
+    young.unlink()
+
+
 @contextmanager
-def output_file(place: str) -> Iterator[BinaryIO]:
-    """A file that appears when it is whole, readable by its owner alone; or standard output for `-`."""
+def output_file(place: str, option: str = "-o") -> Iterator[BinaryIO]:
+    """A file that appears when it is whole, readable by its owner alone; or standard output for `-`.
+
+    `option` is what named it. Raises `ConfigError` when it cannot be written.
+    """
     if place == STDOUT:
         with writing():
             sys.stdout.flush()
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
         return
-    goal = Path(place)
-    if goal.is_dir():
-        raise ConfigError(f"{place} is a directory; give a file, such as -o {goal / 'export'}.")
+    goal = _goal(place, option)
     if goal.exists() and not goal.is_file():  # a pipe, /dev/stdout
-        with _opened(goal, os.O_WRONLY) as file:
+        with _opened(goal, os.O_WRONLY, option, place) as file:
             yield file
         return
-    young = goal.with_name(f".{goal.name}.{os.getpid()}.part")
+    young = _young(goal)
     try:
-        with _opened(young, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
+        with _opened(young, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, option, place) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -82,11 +96,23 @@ def output_file(place: str) -> Iterator[BinaryIO]:
         raise
 
 
-def _opened(path: Path, flags: int) -> BinaryIO:
+def _goal(place: str, option: str) -> Path:
+    goal = Path(place)
+    if goal.is_dir():
+        raise ConfigError(f"{place} is a directory; give a file, such as {option} {goal / 'export'}.")
+    return goal
+
+
+def _young(goal: Path) -> Path:
+    """The name that a file has until it is whole."""
+    return goal.with_name(f".{goal.name}.{os.getpid()}.part")
+
+
+def _opened(path: Path, flags: int, option: str, place: str) -> BinaryIO:
     try:
         return os.fdopen(os.open(path, flags | os.O_CLOEXEC, 0o600), "wb")
     except OSError as error:
-        raise ConfigError(f"{path.parent} cannot be written: {error.strerror or error}. Choose another file with -o.") from None
+        raise ConfigError(f"{option} {place} cannot be written: {error.strerror or error}.") from None
 
 
 class Progress:

@@ -1,7 +1,7 @@
 """Which sessions or calls: the options that every list shares, and the `Filter` that they make.
 
 Inside one option a comma means *or*; options that are given several times all have to hold. `--where KEY=VALUE` takes the
-fields of the table below; any other key is a tag. So these two lines ask for the same:
+fields of the table below; any other key is a tag that something here has. So these two lines ask for the same:
 
     otel-llm calls --tag team=search --status error
     otel-llm calls --where team=search --where status=error
@@ -21,6 +21,7 @@ import click
 from otel_llm.cli.numbers import PICO
 from otel_llm.values.errors import ConfigError
 from otel_llm.values.session import Filter
+from otel_llm.values.store import Store
 
 FIELDS = ("session", "user", "model", "provider", "status", "operation", "prompt")
 """Keys of `--where` that are fields; any other key is a tag."""
@@ -46,6 +47,7 @@ def filter_options(*, statuses: Sequence[str], session: bool) -> Callable[[Calla
             click.option("--tag", multiple=True, metavar="KEY=VALUE", help="With this tag."),
             click.option("--model", multiple=True, metavar="NAME", help="By this model; a,b means either."),
             click.option("--status", multiple=True, metavar="STATUS", help=f"One of {', '.join(statuses)}; a,b means either."),
+            click.option("--originals", is_flag=True, help="Leave out what replays another session, or was forked from one."),
             click.option("--min-cost", metavar="USD", help="Cost at least this much."),
             click.option("--max-cost", metavar="USD", help="Cost at most this much."),
             click.option("--where", multiple=True, metavar="KEY=VALUE",
@@ -71,6 +73,7 @@ def make_filter(
     min_cost: str | None = None,
     max_cost: str | None = None,
     where: Iterable[str] = (),
+    originals: bool = False,
 ) -> Filter:
     """The filter that these options mean. Raises `ConfigError` with the good values."""
     pairs = [(name, text) for name, texts in (("user", user), ("model", model), ("status", status)) for text in texts]
@@ -92,8 +95,19 @@ def make_filter(
         tags=tagged,
         min_cost=None if min_cost is None else read_usd(min_cost, "--min-cost"),
         max_cost=None if max_cost is None else read_usd(max_cost, "--max-cost"),
+        originals=originals,
     )
     return replace(result, **wanted)  # type: ignore[arg-type]
+
+
+def check_where(store: Store, where: Iterable[str]) -> None:
+    """Raise `ConfigError` for a key of `--where` that is no field, and no tag of anything that is recorded."""
+    for text in where:
+        key, _ = _pair(text, "--where")
+        tagged = Filter(tags={key.removeprefix("tag."): ()})
+        if key not in FIELDS and not store.sessions(tagged, limit=1) and not store.calls(tagged, limit=1):
+            raise ConfigError(f"--where {text!r} is not usable: there is no field {key!r}, and nothing here has such a tag; good "
+                              f"values: a tag, or one of {', '.join(FIELDS)}")
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

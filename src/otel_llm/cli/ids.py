@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
+from shlex import quote
 from typing import Any, TypeVar
 
 import click
@@ -17,7 +19,7 @@ from click.shell_completion import CompletionItem
 from otel_llm.cli.app import app_of
 from otel_llm.cli.numbers import cost, plural
 from otel_llm.cli.safe import line
-from otel_llm.values.errors import NotFound
+from otel_llm.values.errors import ConfigError, NotFound
 from otel_llm.values.session import Filter, Step
 from otel_llm.values.store import Store
 
@@ -53,7 +55,13 @@ def id_argument(name: str = "given", metavar: str = "ID") -> Callable[[Command],
 
 def steps_of(store: Store, given: str) -> tuple[str, list[Step]]:
     """The session that an id leads to, and its steps: all of a session, those of a trace, or the one that is a call."""
-    ref = store.resolve(given)
+    try:
+        ref = store.resolve(given)
+    except NotFound:
+        if Path(given).is_file():
+            raise ConfigError(f"{given} is a file, and this wants what is in the store. First: otel-llm import {quote(given)}; "
+                              "then name the session by its id.") from None
+        raise
     session_id = ref.session_id or ref.id
     steps = store.steps(session_id)
     if ref.kind == "call":

@@ -26,7 +26,7 @@ from otel_llm.cli.ids import SessionId, steps_of
 from otel_llm.cli.output import Output, note
 from otel_llm.cli.progress import Bar
 from otel_llm.cli.reissue_options import Wanted, given_now, read_options, reissue_options
-from otel_llm.cli.reissue_plan import announce, announce_resumption, check_writable, confirm
+from otel_llm.cli.reissue_plan import announce, announce_resumption, check_prompts, check_writable, confirm
 from otel_llm.cli.reissue_results import Results
 from otel_llm.cli.rows import verdict
 from otel_llm.cli.safe import line
@@ -56,6 +56,7 @@ def reissue(app: App, /, given: str | None, is_confirmed: bool, form: str | None
     orders = wanted.orders
     _, steps = steps_of(app.store, given)
     todo = plan(app.store, steps, wanted.changes, environ=app.environ, price=app.price, is_threaded=orders.is_threaded)
+    check_prompts(todo)
     if todo.planned:
         check_writable(app)
     announce(todo, orders)
@@ -66,7 +67,8 @@ def reissue(app: App, /, given: str | None, is_confirmed: bool, form: str | None
     results = Results(todo, session_id, orders.is_threaded)
     if todo.planned:
         note(f"The new session is {session_id}. After an interruption: otel-llm replay reissue --resume {session_id}")
-    _send(app, results, send_again(todo, _means(app), orders, session_id=session_id), form, len(todo.planned) * orders.repeat)
+    outcomes = send_again(todo, _means(app, results), orders, session_id=session_id)
+    _send(app, results, outcomes, form, len(todo.planned) * orders.repeat)
 
 
 def _go_on(app: App, wanted: Wanted, form: str | None, *, is_confirmed: bool) -> None:
@@ -83,15 +85,15 @@ def _go_on(app: App, wanted: Wanted, form: str | None, *, is_confirmed: bool) ->
         confirm(found.plan, 1)
     if not to_send and not found.late:
         note(f"Nothing is left to send. The session: otel-llm show {session_id}")
-    outcomes = going_on.go_on(found, _means(app), orders, resend=wanted.resend)
+    outcomes = going_on.go_on(found, _means(app, results), orders, resend=wanted.resend)
     _send(app, results, outcomes, form, to_send + len(found.late))
 
 
-def _means(app: App) -> Means:
+def _means(app: App, results: Results) -> Means:
     def waits(count: int) -> None:
         note(f"Waiting for {numbers.plural(count, 'call')} under way; interrupted once more, they are in doubt.")
 
-    return Means(app.store, app.sender, app.environ, app.price, waits=waits)
+    return Means(app.store, app.sender, app.environ, app.price, waits=waits, came_late=results.add)
 
 
 def _send(app: App, results: Results, outcomes: Generator[Outcome, None, None], form: str | None, total: int) -> None:

@@ -35,6 +35,19 @@ def check_writable(app: App) -> None:
                               "Run this as somebody who can write the store.")
 
 
+def check_prompts(todo: Plan) -> None:
+    """Raise `ConfigError` when a new text is given for a prompt that no call comes from."""
+    sent = {call.recorded.step.prompt_name for call in todo.planned if call.changes.prompts}
+    strange = next((prompt.name for prompt in todo.changes.prompts if prompt.name not in sent), None)
+    if strange is None or not todo.planned:
+        return
+    steps = [call.step for call in todo.calls if call.step.prompt_name is not None]
+    known = dict.fromkeys(f"{step.prompt_name}{f'@{step.prompt_version}' if step.prompt_version else ''}" for step in steps)
+    named = f"Its calls come from {', '.join(known)}." if known else "None of its calls comes from a prompt that has a name."
+    raise ConfigError(f"No call of {todo.source_session_id} that can be sent comes from the prompt {strange!r}, so --prompt "
+                      f"changes nothing. {named}")
+
+
 def announce(todo: Plan, orders: Orders) -> None:
     """The plan in words, on stderr."""
     _say_skipped(todo)

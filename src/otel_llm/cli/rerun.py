@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import click
 
+from otel_llm.cli import going_live
 from otel_llm.cli.app import App, pass_app
+from otel_llm.cli.filters import read_usd
 from otel_llm.cli.ids import id_argument
-from otel_llm.cli.rerun_program import run_program, sessions_of
+from otel_llm.cli.rerun_program import check_live_tools, run_program, sessions_of
 from otel_llm.replay.rerun import POLICIES
+from otel_llm.transfer.session_file import is_session_file
 
 
 @click.command()
@@ -31,16 +34,25 @@ from otel_llm.replay.rerun import POLICIES
 @click.option("--clock", is_flag=True, help="Let the time of day begin where the recording began.")
 @click.option("--seed", type=int, metavar="N", help="Let random numbers and uuid4 begin as in `otel-llm run --seed N`.")
 @click.option("--exit-code", "expected", type=int, default=0, show_default=True, help="How the program should end.")
+@click.option("--max-calls", type=click.IntRange(min=0), help="With record-new: let out at most so many calls.")
+@click.option("--max-cost", metavar="USD", help="With record-new: let no more out once so much is spent.")
+@click.option("--yes", "-y", "is_confirmed", is_flag=True, help="With record-new: go live without asking.")
 @click.option("--no-record", "is_recorded", is_flag=True, flag_value=False, default=True, help="Leave no session behind.")
 @click.option("--json", "form", flag_value="json", default=None, help="The report as JSON; the program prints on stderr.")
 @pass_app
 def rerun(
     app: App, given: str, command: tuple[str, ...], more: tuple[str, ...], policy: str, live_tools: tuple[str, ...],
-    hosts: tuple[str, ...], speed: str, clock: bool, seed: int | None, expected: int, is_recorded: bool, form: str | None,
+    hosts: tuple[str, ...], speed: str, clock: bool, seed: int | None, expected: int,
+    max_calls: int | None, max_cost: str | None, is_confirmed: bool, is_recorded: bool, form: str | None,
 ) -> None:
     """Run a program against its recording, offline, and say whether it did the same."""
-    rules = {"policy": policy, "live_tools": live_tools, "allowed_hosts": hosts, "speed": speed, "clock": clock,
-             "seed": seed}
-    report = run_program(app, sessions_of(app, (given, *more), files=True), command, rules, form=form, is_recorded=is_recorded,
+    ids = sessions_of(app, (given, *more), files=True)
+    check_live_tools(app, ids, live_tools)
+    if policy == "record-new" and command:
+        calls = [step for one in ids if not is_session_file(one) for step in app.store.steps(one) if step.kind == "call"]
+        going_live.confirm(app, "At calls that are not in the recording", calls, None, is_confirmed=is_confirmed)
+    rules = {"policy": policy, "live_tools": live_tools, "allowed_hosts": hosts, "speed": speed, "clock": clock, "seed": seed,
+             "max_calls": max_calls, "max_cost": None if max_cost is None else read_usd(max_cost, "--max-cost")}
+    report = run_program(app, ids, command, rules, form=form, is_recorded=is_recorded,
                          expected_exit=expected)
     click.get_current_context().exit(report.exit_code)

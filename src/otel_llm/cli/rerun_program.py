@@ -20,6 +20,7 @@ from otel_llm.cli.run import recorded
 from otel_llm.cli.run_check import HIDES, hidden_by
 from otel_llm.cli.safe import line
 from otel_llm.cli.table import print_json
+from otel_llm.replay.lineage import original
 from otel_llm.replay.report import Difference, Report, merged
 from otel_llm.transfer.session_file import is_session_file
 from otel_llm.values.errors import ConfigError, NotReplayable
@@ -32,9 +33,30 @@ def sessions_of(app: App, given: tuple[str, ...], *, files: bool = False) -> tup
         raise ConfigError(f"{given[0]} is a file; this needs a session of the store. `otel-llm import {given[0]}` puts it there.")
     for place in places.values():
         read_session_file(place)
-    refs = [None if one in places else app.store.resolve(one) for one in given]
-    return tuple(dict.fromkeys(
-        places[one] if ref is None else ref.session_id or ref.id for one, ref in zip(given, refs, strict=True)))
+    return tuple(dict.fromkeys(places.get(one) or _session(app, one) for one in given))
+
+
+def _session(app: App, given: str) -> str:
+    """The session that an id names. What `@N` counts may be a replay itself; then the session that it replays is meant."""
+    ref = app.store.resolve(given)
+    if ref.kind == "call":
+        raise ConfigError(f"{given} is a call; a program is run against a session: {ref.session_id}")
+    found = ref.session_id or ref.id
+    source = original(app.store, found) if given.startswith("@") else found
+    if source != found:
+        note(f"{given} is a replay of {line(source)}, which is meant here.")
+    return source
+
+
+def check_live_tools(app: App, session_ids: tuple[str, ...], live_tools: tuple[str, ...]) -> None:
+    """A word about tools that are to run live and are not in the recording: new ones, or slips of the pen."""
+    if not live_tools or any(is_session_file(one) for one in session_ids):
+        return
+    known = {step.name.rpartition(" ")[2] for one in session_ids for step in app.store.steps(one)
+             if step.kind in ("tool", "retrieval")}
+    for name in live_tools:
+        if name != "*" and name not in known:
+            note(f"No tool {line(name)} is in the recording; it has {', '.join(map(line, sorted(known))) or 'none'}.")
 
 
 def run_program(
@@ -70,16 +92,20 @@ def run_program(
 
 def _run(command: tuple[str, ...], environ: dict[str, str], *, to_stderr: bool) -> int:
     """The program's exit code. A signal that it died of is 128 and more, as in a shell."""
+    was_interrupted = False
     try:
         with subprocess.Popen(command, env=environ, stdout=sys.stderr if to_stderr else None) as process:
             while True:
                 try:
                     code = process.wait()
-                    return code if code >= 0 else 128 - code
+                    break
                 except KeyboardInterrupt:  # the program has got it too, and decides
-                    continue
+                    was_interrupted = True
     except OSError as error:
         raise ConfigError(f"cannot run {command[0]!r}: {error.strerror}. Give the program after `--`.") from None
+    if was_interrupted:
+        raise KeyboardInterrupt
+    return code if code >= 0 else 128 - code
 
 
 def _report(folder: Path, command: tuple[str, ...], code: int) -> Report:

@@ -8,7 +8,7 @@ import click
 
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
-from otel_llm.cli.filters import CALL_STATUS, filter_options, make_filter
+from otel_llm.cli.filters import CALL_STATUS, check_where, filter_options, make_filter
 from otel_llm.cli.ids import with_sessions
 from otel_llm.cli.output import note
 from otel_llm.cli.rows import state_text, step_json, title_of
@@ -46,6 +46,7 @@ def search(
     if not words.strip():
         raise ConfigError("There is nothing to search for; give a word or a \"quoted phrase\".")
     now = app.now_ns()
+    check_where(app.store, given["where"])
     where = make_filter(now_ns=now, statuses=CALL_STATUS, **given)
     hits = list(app.store.search(words, with_sessions(app.store, where, sessions), limit=limit))
     if hits or form is not None:

@@ -9,7 +9,7 @@ import click
 
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
-from otel_llm.cli.filters import SESSION_STATUS, filter_options, make_filter
+from otel_llm.cli.filters import SESSION_STATUS, check_where, filter_options, make_filter
 from otel_llm.cli.ids import with_sessions
 from otel_llm.cli.output import note
 from otel_llm.cli.rows import session_columns, session_json
@@ -30,6 +30,7 @@ def sessions(
 ) -> None:
     """List sessions, newest first, with totals. A replay is marked with the session that it repeats."""
     now = app.now_ns()
+    check_where(app.store, given["where"])
     order = make_order(SESSION_ORDERS, sort, min_duration)
     where = with_sessions(app.store, make_filter(now_ns=now, statuses=SESSION_STATUS, **given))
     rows, has_more = listed(lambda count, offset: app.store.sessions(where, limit=count, offset=offset), order, limit=limit,

@@ -16,7 +16,7 @@ import click
 
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
-from otel_llm.cli.export import STDOUT, output_file
+from otel_llm.cli.export import STDOUT, check_output, output_file
 from otel_llm.cli.judging import Judges
 from otel_llm.cli.output import Output, note
 from otel_llm.cli.reissue_plan import check_writable
@@ -59,6 +59,9 @@ def suite(
         raise ConfigError(f"{' and '.join(writers)} would both write to standard output; give one of them a file.")
     if resend and not is_resumed:
         raise ConfigError("--resend-in-doubt goes with --resume.")
+    for option, place in (("--junit", junit_file), ("--html", html_file)):
+        if place is not None:
+            check_output(place, option)
     wanted = read_suite(file)
     asked = wanted.suite
     judges = Judges(app, judge_models(asked.checks))
@@ -86,10 +89,10 @@ def suite(
         judged = office.judge(trials, conducted, judges, evaluators, is_confirmed=is_confirmed)
     result = result_of(asked, run.run_id, judged, notes=_notes(conducted, left, file),
                        stopped=None if conducted.stopped is None else str(conducted.stopped))
-    for place, write in ((junit_file, suite_junit), (html_file, suite_html)):
+    for option, place, write in (("--junit", junit_file, suite_junit), ("--html", html_file, suite_html)):
         if place is not None:
             text = write(result)
-            with output_file(place) as opened:
+            with output_file(place, option) as opened:
                 opened.write(text.encode())
             if place != STDOUT:
                 note(f"Wrote {place}.")

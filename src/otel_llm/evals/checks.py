@@ -7,7 +7,7 @@
     similarity         how much of the words stayed, 0 to 1, for information; `similarity>=0.9` decides
     contains=TEXT      the words are in it
     python:MODULE:FUNCTION
-                       what a function of yours says
+                       what a function of yours says, called with the recorded answer, the new one and what was asked
     judge=MODEL        what a model says
 """
 

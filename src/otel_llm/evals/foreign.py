@@ -1,12 +1,14 @@
 """A function of the user's as a check: `python:module:function`.
 
 The module is imported, from the current directory too, because the user named it; nothing is evaluated. The function is called
-as `function(recorded, new, request)` and gives a `Score`, a bool (the verdict), a number (a measure), or a pair of one of these
-and an explanation. What it prints goes to standard error. What it raises makes the score undecided.
+as `function(recorded, new, request)`, with two answers (`otel_llm.values.evaluation.Answer`) and what was asked, and gives a
+`Score`, a bool (the verdict), a number (a measure), or a pair of one of these and an explanation. What it prints goes to standard
+error. What it raises makes the score undecided.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -22,7 +24,7 @@ MAX_MESSAGE = 500
 
 
 class Foreign:
-    """The check. Raises `ConfigError` when there is no such function."""
+    """The check. Raises `ConfigError` when there is no such function, or it takes something else."""
 
     def __init__(self, target: str, name: str) -> None:
         self.name = name
@@ -67,4 +69,17 @@ def _load(target: str) -> Callable[..., Any]:
     if not callable(found):
         raise ConfigError(f"--check python:{target} is a {type(found).__name__}; it has to be a function")
     function: Callable[..., Any] = found
+    _check_signature(function, target)
     return function
+
+
+def _check_signature(function: Callable[..., Any], target: str) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of what is written in C nobody may know it
+        return
+    try:
+        signature.bind(None, None, None)
+    except TypeError:
+        raise ConfigError(f"--check python:{target} takes {signature}; it has to take (recorded, new, request): the recorded "
+                          "answer, the new one and what was asked.") from None

@@ -34,6 +34,17 @@ def replay_of(store: Store, session_id: str) -> str | None:
     return row.replay_of if row is not None else None
 
 
+def original(store: Store, session_id: str) -> str:
+    """The session at the end of the chain of replays; the session itself when it is no replay."""
+    at = session_id
+    for _ in range(MAX_CHAIN):
+        source = replay_of(store, at)
+        if source is None or source == at:
+            break
+        at = source
+    return at
+
+
 def newest_replay(store: Store, session_id: str) -> str | None:
     """The session that was last made by replaying this one; None when there is none."""
     source = row_of(store, session_id)

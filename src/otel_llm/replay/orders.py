@@ -9,6 +9,7 @@ from typing import Any
 
 from otel_llm.replay.budget import Caps
 from otel_llm.replay.changes import Changes
+from otel_llm.replay.outcomes import Outcome
 from otel_llm.replay.plan import Price
 from otel_llm.values.sender import Sender
 from otel_llm.values.store import Store
@@ -59,7 +60,9 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a reissue works with. `waits` is told how many calls are still under way when it was interrupted."""
+    """What a reissue works with. `waits` is told how many calls are still under way when it was interrupted, `came_late` what
+    came of them when nobody takes outcomes any more.
+    """
 
     store: Store
     sender: Sender
@@ -67,3 +70,4 @@ class Means:
     price: Price
     clock: Clock = field(default_factory=Clock)
     waits: Callable[[int], None] = lambda count: None
+    came_late: Callable[[Outcome], object] = lambda outcome: None

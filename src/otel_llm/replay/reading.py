@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from otel_llm import semconv
 from otel_llm.adapters import by_name, read_call
 from otel_llm.values.call import Call
-from otel_llm.values.errors import NotFound
+from otel_llm.values.errors import ConfigError, NotFound
 from otel_llm.values.session import Exchange, Step
 from otel_llm.values.store import Store
+
+MOST_NAMED = 5
+"""Ids that one remark lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,26 @@ def _said_by_the_span(store: Store, step: Step) -> Call | None:
 def step_of(store: Store, given: str) -> Step:
     """The call that an id names, as a step.
 
-    Raises `NotFound` when the id names a session or a trace, with the calls that are in it.
+    Raises `ConfigError` when the id names a session or a trace, with the calls that are in it.
     """
     ref = store.resolve(given)
     if ref.kind == "call" and ref.session_id is not None:
         for step in store.steps(ref.session_id):
             if step.span_id == ref.id:
                 return step
-    calls = [step.span_id for step in store.steps(ref.session_id or ref.id) if step.kind == "call"] if ref.kind != "call" else []
-    raise NotFound("call", given, calls[:5])
+    if ref.kind == "call":
+        raise NotFound("call", given)
+    steps = [step for step in store.steps(ref.session_id or ref.id) if step.kind == "call"]
+    if ref.kind == "trace":
+        steps = [step for step in steps if step.trace_id == ref.id]
+    raise ConfigError(f"{given} is a {ref.kind}; {_calls_in(given, ref.kind, steps)}.")
+
+
+def _calls_in(given: str, kind: str, steps: Sequence[Step]) -> str:
+    """Which calls are meant instead: `its calls are @1:1 … @1:5`."""
+    if not steps:
+        return "there is no call in it"
+    ids = [f"{given}:{number + 1}" if kind == "session" else step.span_id for number, step in enumerate(steps)]
+    if len(ids) == 1:
+        return f"its call is {ids[0]}"
+    return f"its calls are {ids[0]} … {ids[-1]}" if kind == "session" else f"its calls are {', '.join(ids[:MOST_NAMED])}"

@@ -121,12 +121,15 @@ class Work:
         self._ready: list[int] = []
         self._after: dict[tuple[int, int], list[int]] = defaultdict(list)
         self._error: BaseException | None = None
+        self._is_waited_for = False
         self._last_ns, self._unsaved_ns = means.clock.ticks_ns(), 0
 
     # ---- the loop -----------------------------------------------------------------------------------------------------
 
     def outcomes(self) -> Generator[Outcome, None, None]:
-        """What comes of each call, as it comes. What is under way when the caller leaves is waited for and kept."""
+        """What comes of each call, as it comes. What is under way when it is interrupted, or the caller leaves, is waited for
+        and kept; interrupted once more, it is not.
+        """
         self._arrange()
         try:
             while True:
@@ -147,6 +150,13 @@ class Work:
                 try:
                     back = self._back.get(timeout=wait_ns / 1e9 if wait_ns else None)
                 except Empty:
+                    continue
+                except KeyboardInterrupt as interrupt:
+                    if self._is_waited_for:
+                        self._under_way.clear()
+                        raise
+                    self._stop(interrupt)
+                    self._say_waiting()
                     continue
                 outcome = self._keep(back)
                 self._free(back.task)
@@ -174,10 +184,16 @@ class Work:
 
     def _drain(self) -> None:
         """Wait for what is under way, and keep it."""
-        if self._under_way:
-            self._means.waits(len(self._under_way))
+        self._say_waiting()
         while self._under_way:
-            self._keep(self._back.get())
+            outcome = self._keep(self._back.get())
+            if outcome is not None:
+                self._means.came_late(outcome)
+
+    def _say_waiting(self) -> None:
+        if self._under_way and not self._is_waited_for:
+            self._is_waited_for = True
+            self._means.waits(len(self._under_way))
 
     # ---- one call -----------------------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ class Report:
     def outcome(self) -> Outcome:
         """`diverged` when the program asked something else, `regressed` when it asked the same and came to something else."""
         kinds = {difference.kind for difference in self.differences}
-        if self.mode == "fork" and not kinds & {"program"}:
+        if self.mode == "fork" and not kinds & {"program"} and not any(d.resolution == "stopped" for d in self.differences):
             return "forked"
         if kinds - {"result", "program"}:
             return "diverged"

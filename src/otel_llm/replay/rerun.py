@@ -27,7 +27,7 @@ from otel_llm.replay.fields import FieldChange, body_changes, shared_fields
 from otel_llm.replay.recording import Entry, Recording, equal_key, exact_key, path_of
 from otel_llm.replay.report import Difference, Kind, Report
 from otel_llm.values.canonical import canonical_json
-from otel_llm.values.errors import BudgetExceeded, ConfigError, NotReplayable, ReplayDiverged
+from otel_llm.values.errors import BudgetExceeded, ConfigError, ReplayDiverged
 from otel_llm.values.playback import Live, Place, Player, Question, Recorded
 
 Policy = Literal["strict", "lenient", "record-new"]
@@ -141,11 +141,8 @@ class Rerun(Player):
             if entry is None and fitting and self._is_live:
                 entry = fitting[-1]
             if entry is not None:
-                _known_result(entry)
-                self._recording.use(entry)
-                self.report.answered_tools += 1
-                return entry.recorded
-            if self._is_live or self.report.mode == "fork":
+                return self._result(entry)
+            if self._is_live or (self.report.mode == "fork" and self._rules.fork_at is None):
                 self._is_live = True
                 self.report.live_tools += 1
                 return None
@@ -245,15 +242,24 @@ class Rerun(Player):
         changes = [] if nearest is None else body_changes(nearest.recorded.exchange.request_body, question.body)
         kind: Kind = "request" if nearest is not None else "extra"
         label = nearest.label if nearest is not None else f"a call to {question.path}"
-        if self.report.mode == "fork":
+        note = "" if nearest is not None else self._extra(question)
+        if self.report.mode == "fork" and self._rules.fork_at is None:
             return self._live(question)
         if self._rules.policy == "record-new":
-            self._note(kind, label, nearest, changes, resolution="live")
+            self._note(kind, label, nearest, changes, note, resolution="live")
             return self._live(question)
         if self._rules.policy == "lenient" and nearest is not None:
             self._note(kind, label, nearest, changes, resolution="recorded")
             return self._give(nearest)
-        raise ReplayDiverged(self._note(kind, label, nearest, changes, resolution="stopped").text)
+        raise ReplayDiverged(self._note(kind, label, nearest, changes, note, resolution="stopped").text)
+
+    def _extra(self, question: Question) -> str:
+        """What there is to say of a call when no unused recording is left that it could be."""
+        known = self._exact.get(exact_key(question.api, question.path, question.body, question.content_type))
+        if known:
+            return f"it is {known[0].label}, asked once more than it was recorded"
+        words = (question.body or b"").decode("utf-8", "replace")
+        return f"{words[-200:]} (is it in another session? --with answers from that one too)"
 
     def _nearest(self, question: Question) -> Entry | None:
         """The unused call that this one is most likely meant to be."""
@@ -271,13 +277,22 @@ class Rerun(Player):
             self.report.live_tools += 1
             return None
         if self._rules.policy == "lenient" and nearest is not None:
-            _known_result(nearest)
             self._note(what, label, nearest, changes, resolution="recorded")
-            self._recording.use(nearest)
-            self.report.answered_tools += 1
-            return nearest.recorded
+            return self._result(nearest)
         hint = f"--live-tool {name} runs it"
         raise ReplayDiverged(self._note(what, label, nearest, changes, note=hint, resolution="stopped").text)
+
+    def _result(self, entry: Entry) -> Recorded:
+        """The outcome of a tool; raises `ReplayDiverged` when the recording does not hold it."""
+        exchange = entry.recorded.exchange
+        why = (exchange.omitted or ("it never ended" if exchange.response_body is None and entry.step.error_type is None else "")
+               or ("it holds what JSON cannot" if exchange.opaque else ""))
+        if why:
+            note = f"its result is not in the recording ({why}); --live-tool {entry.name} runs it"
+            raise ReplayDiverged(self._note("beyond", entry.label, entry, note=note, resolution="stopped").text)
+        self._recording.use(entry)
+        self.report.answered_tools += 1
+        return entry.recorded
 
     def _note(
         self, kind: Kind, label: str, entry: Entry | None, fields: Collection[FieldChange] = (), note: str = "",
@@ -307,11 +322,3 @@ def _came_to(entry: Entry, result: bytes, error_type: str | None) -> list[FieldC
 
 def _same_json(old: bytes | None, new: bytes) -> bool:
     return old == new or not body_changes(old, new)
-
-
-def _known_result(entry: Entry) -> None:
-    """Raises `NotReplayable` when the outcome of a tool is not in the recording."""
-    exchange = entry.recorded.exchange
-    if exchange.omitted or (exchange.response_body is None and entry.step.error_type is None):
-        raise NotReplayable(f"The result of {entry.label} was not recorded ({exchange.omitted or 'it never ended'}): "
-                            f"--live-tool {entry.name} runs it.")

@@ -13,7 +13,7 @@ from typing import Any
 
 from otel_llm.cli import numbers
 from otel_llm.cli.safe import json_text, line, safe
-from otel_llm.report.lines import counts_text, figures_of, name_of, remarks, score_text, status_text, verdict
+from otel_llm.report.lines import checks_text, counts_text, figures_of, name_of, remarks, score_text, status_text, verdict
 from otel_llm.report.page import POLICY, STYLE
 from otel_llm.values.comparison import Change, Comparison, Pair, TextDiff
 
@@ -90,7 +90,8 @@ def _pair(comparison: Comparison, pair: Pair, anchor: str, *, is_open: bool) -> 
     passes = comparison.passes(pair)
     fine = " fine" if pair.status == "same" and passes else ""
     opened = " open" if is_open and not fine else ""
-    failed = '<span class="badge bad">check failed</span>' if any(score.has_failed for _, score in pair.scores) else ""
+    checks = checks_text(pair)
+    failed = f'<span class="badge bad">{checks}</span>' if checks else ""
     yield (f'<details class="pair{fine}" id="{anchor}"{opened}>\n<summary><span class="badge {pair.status}">'
            f'{_(status_text(comparison, pair))}</span>{failed}<span class="name">{_(name_of(pair))}</span>'
            f'<span class="words">{_(line(pair.words))}</span></summary>\n<div class="inside">\n')

@@ -91,9 +91,9 @@ def _side_lines(comparison: Comparison, number: int, *, color: bool) -> Iterator
 def _pair_lines(comparison: Comparison, pair: Pair, *, color: bool) -> Iterator[tuple[Line, bool]]:
     """One step: a line when it is the same, with all that differs below it otherwise."""
     is_same, style = pair.status == "same", STYLES[pair.status]
-    failed = any(score.has_failed for _, score in pair.scores)
+    checks = checks_text(pair)
     head = [(f"{MARKS[pair.status]} ", style), (name_of(pair), "" if is_same else "bold"),
-            ("" if is_same else f"  {status_text(comparison, pair)}", style), ("  check failed" if failed else "", "error"),
+            ("" if is_same else f"  {status_text(comparison, pair)}", style), (f"  {checks}" if checks else "", "error"),
             (f"  {line(pair.words)}" if pair.words else "", "dim")]
     yield [piece for piece in head if piece[0]], True
     details = [] if is_same else detail_lines(pair, color=color)
@@ -157,6 +157,14 @@ def value_text(value: Any, most: int = MOST_VALUE) -> str:
     return text if len(text) <= most else text[:most] + "…"
 
 
+def checks_text(pair: Pair) -> str:
+    """`check failed` when one went against the answer, `check undecided` when one could not do its work, else nothing."""
+    scores = [score for _, score in pair.scores]
+    if any(score.passed is False for score in scores):
+        return "check failed"
+    return "check undecided" if any(score.is_undecided for score in scores) else ""
+
+
 def score_line(name: str, score: Score) -> Line:
     """What a check said."""
     said, style = score_text(score)
@@ -206,7 +214,8 @@ def verdict(comparison: Comparison) -> tuple[str, str]:
     if comparison.exit_code == 0 and any(pair.status != "same" for pair in comparison.pairs):
         return "checks passed", style
     if comparison.exit_code == 1 and all(pair.status == "same" for pair in comparison.pairs):
-        return "checks failed", style
+        has_failed = any(score.passed is False for pair in comparison.pairs for _, score in pair.scores)
+        return "checks failed" if has_failed else "checks undecided", style
     return word, style
 
 
@@ -216,8 +225,11 @@ def counts_text(comparison: Comparison, side: int) -> str:
     words = {status: f"only in {line(comparison.sides[place].label)}" for status, place in alone.items()}
     counts = comparison.counts(side)
     parts = [f"{count:,} {words.get(status, status.replace('_', ' '))}" for status, count in counts.items()]
-    failed = sum(score.has_failed for pair in comparison.pairs_of(side) for _, score in pair.scores)
-    return ", ".join([*parts, *([numbers.plural(failed, "failed check")] if failed else [])]) or "no steps"
+    scores = [score for pair in comparison.pairs_of(side) for _, score in pair.scores]
+    failed, undecided = sum(score.passed is False for score in scores), sum(score.is_undecided for score in scores)
+    parts += [numbers.plural(failed, "failed check")] if failed else []
+    parts += [numbers.plural(undecided, "undecided check")] if undecided else []
+    return ", ".join(parts) or "no steps"
 
 
 def totals_text(side: Side) -> str:

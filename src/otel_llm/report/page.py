@@ -32,6 +32,8 @@ th, td { text-align: left; padding: .3rem .75rem .3rem 0; vertical-align: top; b
 th { color: var(--faint); font-weight: 600; font-size: .85rem; }
 .totals td:nth-child(2), th { white-space: nowrap; } .totals td:nth-child(8) { min-width: 9rem; }
 .totals td:last-child { min-width: 13rem; } .scroll td { overflow-wrap: normal; } .figures td { white-space: nowrap; }
+.variants td:nth-child(n+2):nth-child(-n+4), .variants td:nth-child(even) { white-space: nowrap; }
+.variants td:last-child { white-space: normal; min-width: 13rem; }
 .changes { table-layout: fixed; } .changes th:first-child { width: 22%; }
 .scroll { overflow-x: auto; }
 .number { text-align: right; }

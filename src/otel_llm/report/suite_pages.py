@@ -106,7 +106,7 @@ def _summary(result: SuiteResult) -> Iterator[str]:
     word, style = verdict(result)
     colour = {"ok": "good", "error": "bad"}.get(style, "different")
     yield f'<header>\n<h1>{_(line(result.suite.name))} <span class="badge {colour}">{_(word)}</span></h1>\n'
-    yield f'<p class="note">{_(line(about(result)))}</p>\n<div class="scroll"><table class="totals">\n<thead><tr>'
+    yield f'<p class="note">{_(line(about(result)))}</p>\n<div class="scroll"><table class="variants">\n<thead><tr>'
     names = ("variant", "passed", "difference", "p", "cost", "", "median latency", "", "verdict", "why")
     yield "".join(f'<th scope="col">{name}</th>' for name in names) + "</tr></thead>\n<tbody>\n"
     yield from (_row(variant) for variant in result.variants)
@@ -123,7 +123,7 @@ def _row(variant: VariantResult) -> str:
              "" if found is None else p_text(found.p_adjusted), totals_text(variant.figure("cost")) if found else "",
              cell(variant, "cost"), totals_text(variant.figure("latency")) if found else "", cell(variant, "latency"))
     badge = f'<td><span class="badge {COLOURS[variant.verdict]}">{variant.verdict}</span></td><td>{_(line(reasons))}</td>'
-    figures = "".join(f'<td style="white-space: nowrap">{_(text)}</td>' for text in cells[1:])
+    figures = "".join(f"<td>{_(text)}</td>" for text in cells[1:])
     return f"<tr><td>{_(cells[0])}</td>{figures}{badge}</tr>\n"
 
 

@@ -66,6 +66,8 @@ class ExchangeReader:
             request_id=end.get("request_id") if end is not None else None,
             redacted=start.get("redacted", 0) + (end.get("redacted", 0) if end is not None else 0),
             left=bool(end.get("left")) if end is not None else False,
+            opaque=end.get("opaque", 0) if end is not None else 0,
+            error_class=end.get("error_class") if end is not None else None,
         )
 
     def wire(self, step: int, trace_id: bytes, span_id: bytes) -> tuple[Wire | None, bytes | None]:

@@ -66,8 +66,10 @@ def _common(out: Conditions, where: Filter, *, start: str, cost: str, tags: str)
         out.add(f"{cost} <= ?", where.max_cost)
     out.among("n.session_id", where.session)
     for key, choices in where.tags.items():
-        marks = ", ".join("?" * len(choices))
-        out.add(f"EXISTS (SELECT 1 FROM json_each({tags}) e WHERE e.key = ? AND e.value IN ({marks}))", key, *choices)  # noqa: S608
+        among = f" AND e.value IN ({', '.join('?' * len(choices))})" if choices else ""
+        out.add(f"EXISTS (SELECT 1 FROM json_each({tags}) e WHERE e.key = ?{among})", key, *choices)  # noqa: S608
+    if where.originals:
+        out.add("n.replay_of IS NULL")
 
 
 def _of_step(out: Conditions, where: Filter) -> None:

@@ -219,15 +219,15 @@ class StepWriter:
         source, named = (attributes.get(key) for key in (
             semconv.OTEL_LLM_REPLAY_SOURCE_SPAN_ID, semconv.OTEL_LLM_REPLAY_SOURCE_SESSION_ID))
         with guard("find the source of a replay"):
-            if isinstance(source, str) and len(source) == 16:
+            if isinstance(named, str):
+                self._connection.execute(
+                    "UPDATE session SET replay_of = coalesce(replay_of, ?) WHERE session = ? AND session_id <> ?",
+                    (named, session, named))
+            elif isinstance(source, str) and len(source) == 16:
                 self._connection.execute(
                     "UPDATE session SET replay_of = coalesce((SELECT n.session_id FROM step s JOIN session n USING (session)"
                     " WHERE s.span_id = ? AND s.session <> ?), replay_of) WHERE session = ?",
                     (bytes.fromhex(source), session, session))
-            elif isinstance(named, str):
-                self._connection.execute(
-                    "UPDATE session SET replay_of = coalesce(replay_of, ?) WHERE session = ? AND session_id <> ?",
-                    (named, session, named))
 
     def _keep(self, found: Gathered, row: Columns, reading: Reading | None, bodies: tuple[bytes, bytes | None]) -> None:
         """Put the wire into packs; nothing of the call waits any more."""

@@ -72,7 +72,7 @@ _START: Table = {
     "content_type": f.TEXT, "attributes": f.OBJECT, "redacted": optional(f.COUNT), "omitted": optional(f.TEXT)}
 _END: Table = {
     "time_ns": f.TIME, "status": f.MAYBE_NUMBER, "content_type": f.TEXT, "complete": f.FLAG, "coding": optional(f.TEXT),
-    "left": optional(f.FLAG),
+    "left": optional(f.FLAG), "opaque": optional(f.COUNT), "error_class": optional(f.TEXT),
     "first_byte_ns": optional(f.COUNT), "chunks": optional(f.CHUNKS), "attempts": optional(f.ATTEMPTS),
     "error_type": optional(f.TEXT), "error_message": optional(f.TEXT), "request_id": optional(f.TEXT),
     "redacted": optional(f.COUNT), "omitted": optional(f.TEXT), "resent": optional(f.COUNT)}

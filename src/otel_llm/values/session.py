@@ -121,6 +121,10 @@ class Exchange:
     redacted: int = 0
     left: bool = False
     """True when the program left a stream before its end."""
+    error_class: str | None = None
+    """The class of a step's exception as `module:qualified name`."""
+    opaque: int = 0
+    """Values of a tool's result that JSON cannot hold: a rerun cannot give them back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,8 @@ class Hit:
 class Filter:
     """Which sessions or calls: every field that is given must hold; of several values in one field any may.
 
-    `since_ns` and `until_ns` bound the start. `tags` maps a key to the values that are welcome. Costs are pico-USD.
+    `since_ns` and `until_ns` bound the start. `tags` maps a key to the values that are welcome; none are: any value. Costs are
+    pico-USD. `originals` leaves out sessions that replay another, and their calls.
     """
 
     since_ns: int | None = None
@@ -150,6 +155,7 @@ class Filter:
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     min_cost: int | None = None
     max_cost: int | None = None
+    originals: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,10 @@ class CallEnd(TypedDict):
     """True when the body was read to its end as the provider meant it."""
     left: NotRequired[bool]
     """True when the program left a stream before its end."""
+    error_class: NotRequired[str]
+    """Of a step: the class of its exception as `module:qualified name`, so that a rerun can raise the same one."""
+    opaque: NotRequired[int]
+    """Of a step: how many values of its result JSON cannot hold; they stand there as the names of their types."""
     first_byte_ns: NotRequired[int]
     chunks: NotRequired[list[list[int]]]
     """For streams: `[bytes, microseconds since the previous chunk]`, one a chunk."""

@@ -1,0 +1,102 @@
+"""What a tool came to when it was recorded, given back in a rerun: the value in the type of its annotation, or the exception.
+
+The tape holds results as JSON. pydantic, where it is loaded (the SDKs bring it), reads them back as the function is annotated:
+dataclasses, models, enums, dates, sets. A function without annotation gets what JSON says. Exceptions are made of the recorded
+class, found in its module, and say the recorded words; their constructor is not called, since nobody knows with what. A class
+that is not there any more is made up, with the same name.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+from otel_llm.values.errors import NotReplayable
+from otel_llm.values.playback import Recorded
+
+AS_JSON = (None, Any, str, int, float, bool, dict, list, type(None))
+"""Annotations that JSON meets by itself, and what a function without annotation has."""
+
+
+def value_of(given: Recorded, function: Callable[..., Any]) -> Any:
+    """What a function returned; raises what it raised.
+
+    Raises `NotReplayable` when the result does not fit its annotation.
+    """
+    step, body = given.step, given.exchange.response_body or b"null"
+    if step.error_type is not None:
+        raise exception_of(given, function)
+    kind, pydantic = _annotation(function), sys.modules.get("pydantic")
+    value = json.loads(body)
+    if pydantic is None or value is None or kind in AS_JSON:
+        return value
+    try:
+        return pydantic.TypeAdapter(kind).validate_json(body)
+    except Exception as error:
+        raise NotReplayable(f"its recorded result cannot be read as {kind}: {str(error)[:200]}") from None
+
+
+def items_of(given: Recorded, function: Callable[..., Any]) -> list[Any]:
+    """What a generator yielded; text that was yielded in pieces comes as one."""
+    if given.step.error_type is not None:
+        raise exception_of(given, function)
+    value = json.loads(given.exchange.response_body or b"null")
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def exception_of(given: Recorded, function: Callable[..., Any]) -> BaseException:
+    """An exception of the recorded class that says the recorded message. Raises `NotReplayable` when there can be none."""
+    name, message = given.step.error_type or "Exception", given.step.error_message or ""
+    module, _, qualified = (given.exchange.error_class or f":{name}").partition(":")
+    places: list[Any] = [sys.modules[module]] if module in sys.modules else [getattr(function, "__globals__", {}), builtins]
+    found = next(filter(None, (_inside(place, qualified) for place in places)), None)
+    found = found or _loaded(module, qualified)
+    if found is None:
+        found = type(name.rpartition(".")[2] or "Error", (Exception,), {"__module__": module or __name__})
+    for kind in (found, *_speaking(found, message)):
+        try:
+            error: BaseException = kind.__new__(kind, message)
+            error.args = (message,)
+            if str(error) == message:
+                return error
+        except Exception:  # a class that cannot be made without its own arguments
+            continue
+    raise NotReplayable(f"its recorded exception {name} cannot be made again ({message[:100]})")
+
+
+def _speaking(kind: type[BaseException], message: str) -> list[type[BaseException]]:
+    """The class with words of its own; none where it cannot be derived from."""
+    said = {"__str__": lambda self: message, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    try:
+        return [type(kind.__name__, (kind,), said)]
+    except TypeError:
+        return []
+
+
+def _annotation(function: Callable[..., Any]) -> Any:
+    try:
+        return get_type_hints(function).get("return")
+    except Exception:  # names that are only there for type checkers
+        return None
+
+
+def _inside(place: Any, qualified: str) -> type[BaseException] | None:
+    """The exception class of this qualified name in a module, or among names."""
+    found: Any = place
+    for part in qualified.split("."):
+        found = found.get(part) if isinstance(found, dict) else getattr(found, part, None)
+    return found if isinstance(found, type) and issubclass(found, BaseException) else None
+
+
+def _loaded(module: str, qualified: str) -> type[BaseException] | None:
+    """A class that only a function can reach, among all exceptions that are loaded."""
+    waiting: list[type[BaseException]] = [BaseException]
+    while waiting:
+        kind = waiting.pop()
+        if kind.__qualname__ == qualified and kind.__module__ == module:
+            return kind
+        waiting += type.__subclasses__(kind)
+    return None
