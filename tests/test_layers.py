@@ -21,7 +21,7 @@ FLOORS = {
     "values": 10, "_version": 10, "semconv": 20, "adapters": 25, "otlp": 25, "dialects": 25, "pricing": 25, "redaction": 25,
     "capture": 30, "store": 30, "replay": 40, "prompts": 40, "evals": 40, "review": 40, "analytics": 40, "alerts": 40,
     "access": 40, "transfer": 40, "collector_config": 40, "cli": 50, "server": 50, "testing": 50, "demo": 50, "pytest_plugin": 50, "_setup": 50, "_replaying": 50, "report": 50,
-    "_configurator": 50, "_auto": 50, "": 50}
+    "_configurator": 50, "_auto": 50, "_environment": 50, "": 50}
 SIBLINGS_MAY_MEET = {10, 50}
 FOREIGN = {
     "values": set(), "semconv": set(), "adapters": set(), "redaction": set(), "pricing": {"genai_prices"}, "otlp": {"opentelemetry", "google"}, "transfer": {"pyarrow"},

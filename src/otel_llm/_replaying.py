@@ -1,9 +1,9 @@
 """Running a program against its recording: `otel_llm.replaying()` in Python, and what `otel-llm replay rerun` starts.
 
-    otel-llm replay rerun ─ plan.json ─→ the program's interpreter ─ init() ─ begin(plan) ─ taps ask the player
-                          ←─ report-PID.json, at its end and at every difference ─┘
+    otel-llm replay rerun ─ plan.json ─→ the program's interpreters ─ init() ─ begin(plan) ─ taps ask the player
+                          ←─ what each of them tells, line by line (`otel_llm.replay.account`) ─┘
 
-The plan is a file that OTEL_LLM_REPLAY_PLAN names: which sessions of which store, the rules, where the reports go.
+The plan is a file that OTEL_LLM_REPLAY_PLAN names: which sessions of which store, the rules, the directory that they share.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -21,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from otel_llm import _setup
+from otel_llm._environment import PLAN, python_path
 from otel_llm.replay import seams
+from otel_llm.replay.account import SharedAccount
 from otel_llm.replay.changes import Changes
 from otel_llm.replay.network import Gate
 from otel_llm.replay.recording import Recording, load
@@ -33,7 +34,6 @@ from otel_llm.values.errors import ConfigError, NotReplayable, ReplayDiverged
 from otel_llm.values.playback import Live, Place, Question, Recorded
 from otel_llm.values.settings import Settings
 
-PLAN = "OTEL_LLM_REPLAY_PLAN"
 MEMORY, ROOM = "/dev/shm", 16_000_000
 NO_KEY = "no-key-is-needed-for-a-rerun"
 """In the place of a key where there is none: SDKs want one, and nobody gets it."""
@@ -43,13 +43,14 @@ NO_KEY = "no-key-is-needed-for-a-rerun"
 class Plan:
     """What a rerun needs to know, as it goes from the terminal to the program: JSON with these fields.
 
-    `store` is the directory of the recording. `reports` is where each process writes `report-PID.json`.
+    `store` is the directory of the recording. `shared` is that in which its processes tell what they do. `is_recorded` lets
+    the program record what it does, `is_closed` closes its network.
     """
 
     store: str
     session_ids: tuple[str, ...]
     new_session_id: str
-    reports: str
+    shared: str
     policy: str = "strict"
     speed: str = "instant"
     live_tools: tuple[str, ...] = ()
@@ -59,6 +60,9 @@ class Plan:
     changes: Mapping[str, Any] = field(default_factory=dict)
     max_calls: int | None = None
     max_cost: int | None = None
+    only_local: bool = False
+    is_recorded: bool = True
+    is_closed: bool = True
     clock: bool = False
     seed: int | None = None
 
@@ -72,7 +76,8 @@ class Plan:
         changes = Changes(self.changes.get("model"), self.changes.get("set") or {})
         policy: Any = self.policy
         speed: Any = self.speed
-        return Rules(policy, self.live_tools, speed, self.fork, self.fork_at, changes, self.max_calls, self.max_cost)
+        return Rules(policy, self.live_tools, speed, self.fork, self.fork_at, changes, self.max_calls, self.max_cost,
+                     self.only_local)
 
 
 def read_plan(path: str) -> Plan:
@@ -104,23 +109,27 @@ class _Gated(Rerun):
 
 
 def begin(path: str) -> None:
-    """Run this process against its recording. Called by `init()` when the environment names a plan.
+    """Run this process against its recording. Called as the interpreter starts, when the environment names a plan.
 
-    What keeps it from beginning ends the program: a rerun that calls a paid provider instead would be worse.
+    Raises what keeps it from beginning, which must end the program: a rerun that calls a paid provider would be worse.
     """
     plan = read_plan(path)
-    place = Path(plan.reports) / f"report-{os.getpid()}.json"
+    account = SharedAccount(plan.shared)
     try:
-        player = _Gated(_load(Settings.resolve({"store": plan.store}), plan.session_ids), plan.rules, plan.new_session_id)
+        if plan.is_recorded:
+            _setup.init()
+        recording = _load(Settings.resolve({"store": plan.store}), plan.session_ids)
+        player = _Gated(recording, plan.rules, plan.new_session_id, account)
         _play(player)
         _seams(player, clock=plan.clock, seed=plan.seed)
-        player.gate = Gate(plan.allowed_hosts)
+        player.gate = Gate(plan.allowed_hosts) if plan.is_closed else None
+        account.tell({"begin": {
+            "mode": player.report.mode, "session_ids": recording.session_ids, "new_session_id": plan.new_session_id,
+            "recorded_calls": len(recording.calls), "calls": [[e.step.span_id, e.label] for e in recording.calls if not e.used]}})
     except Exception as error:
-        _write(place, {"failed": str(error), "exit_code": getattr(error, "exit_code", 3)})
-        print(f"otel-llm: this program cannot be rerun: {error}", file=sys.stderr, flush=True)
-        os._exit(3)
-    _write(place, {"started": True})
-    atexit.register(lambda: _write(place, player.finish().as_json()))
+        account.tell({"failed": str(error), "exit_code": getattr(error, "exit_code", 3)})
+        raise
+    atexit.register(account.tell, {"over": True})
 
 
 @contextlib.contextmanager
@@ -139,8 +148,9 @@ def replaying(
     """Run what is inside against a recording: `with otel_llm.replaying("@1"): main()`.
 
     Calls get the recorded answers through the SDK's own parser, decorated tools and retrievals their recorded results, the
-    network is closed. When the block is over and something differed, `ReplayDiverged` is raised with the report; with
-    `check=False` it is not, and the report is what the `with` block gave: `rerun.report`.
+    network is closed; in Python programs and workers that are started inside it is the same. When the block is over and something
+    differed, `ReplayDiverged` is raised with the report; with `check=False` it is not, and the report is what the `with` block
+    gave: `rerun.report`.
 
     Args:
         sessions: ids of sessions in the store, as the terminal takes them, or paths of session files (`*.session`).
@@ -149,25 +159,49 @@ def replaying(
         live_tools: tools that run as they are; `*` is all.
         speed: `instant`, or `recorded`: answers and chunks as slowly as they came.
         allow_hosts: hosts that may be reached all the same.
+        block_network: False leaves the network open; calls are answered from the recording even so.
         clock: let the time of day begin where the recording began; needs the extra `clock`.
         seed: let `random` and `uuid4` begin at the number that the recorded run was given (`otel-llm run --seed`).
         store: directory of the store (default: the setting).
 
     Raises `NotReplayable` when the recording does not suffice, `ConfigError` inside another rerun.
     """
-    settings = Settings.resolve({"store": store})
-    rules = Rules(policy, tuple(live_tools), speed)  # type: ignore[arg-type]
-    player = _Gated(_load(settings, [os.fspath(one) for one in sessions]), rules)
-    with _playing(player), _undoing(_seams(player, clock=clock, seed=seed)):
-        player.gate = Gate(allow_hosts) if block_network else None
-        try:
-            yield player
-        except BaseException as error:
-            player.finish(f"{type(error).__name__}: {error}"[:500])
-            raise
-    report: Report = player.finish()
+    settings, tools = Settings.resolve({"store": store}), tuple(live_tools)
+    rules = Rules(policy, tools, speed)  # type: ignore[arg-type]
+    names = [os.fspath(one) for one in sessions]
+    names = [os.path.abspath(one) if session_file.is_session_file(one) else one for one in names]
+    with tempfile.TemporaryDirectory(prefix="otel-llm-rerun-", dir=_room(0), ignore_cleanup_errors=True) as shared:
+        player = _Gated(_load(settings, names), rules, account=SharedAccount(shared))
+        found = tuple(names) if any(map(session_file.is_session_file, names)) else player.report.session_ids
+        plan = Plan(str(_setup.store_directory(settings).absolute()), found, player.report.new_session_id, shared, policy, speed,
+                    tools, tuple(allow_hosts), is_recorded=False, is_closed=block_network, clock=clock, seed=seed)
+        with _playing(player), _undoing(_seams(player, clock=clock, seed=seed)), _answered_children(plan):
+            player.gate = Gate(allow_hosts) if block_network else None
+            try:
+                yield player
+            except BaseException as error:
+                player.finish(f"{type(error).__name__}: {error}"[:500])
+                raise
+        report: Report = player.finish()
     if check and report.exit_code:
         raise ReplayDiverged(report.text)
+
+
+@contextlib.contextmanager
+def _answered_children(plan: Plan) -> Iterator[None]:
+    """The environment in which Python programs that are started inside are answered too."""
+    place = Path(plan.shared) / "plan.json"
+    place.write_text(plan.as_json())
+    names = {PLAN: str(place), "PYTHONPATH": python_path(os.environ)}
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if os.environ.get(name) == names[name]:  # unless the program has changed it
+                del os.environ[name]
+                os.environ.update({} if value is None else {name: value})
 
 
 @contextlib.contextmanager
@@ -184,11 +218,11 @@ def _playing(player: _Gated) -> Iterator[None]:
 def _seams(player: Rerun, *, clock: bool, seed: int | None) -> list[Callable[[], None]]:
     """Clock and random numbers as they were; gives what undoes it."""
     undo: list[Callable[[], None]] = []
-    if seed is not None:
-        undo.append(seams.seeded(seed))
     if clock:
         undo.append(seams.clock_from(player.start_ns))
         undo.append(_real_times_of_spans())
+    if seed is not None:
+        undo.append(seams.seeded(seed))
     return undo
 
 
@@ -215,7 +249,7 @@ def _undoing(functions: list[Callable[[], None]]) -> Iterator[None]:
             function()
 
 
-def _play(player: _Gated) -> Any:
+def _play(player: _Gated) -> Callable[[], None]:
     """Let the taps ask this player; gives the function that undoes it. Instruments what is not instrumented yet."""
     is_ours = _setup.recorder() is None
     if is_ours:
@@ -225,12 +259,14 @@ def _play(player: _Gated) -> Any:
         raise ConfigError("otel-llm is switched off here (OTEL_SDK_DISABLED), so nothing can be rerun.")
     if recorder.player is not None:
         raise ConfigError("A rerun is under way already; one after the other, please.")
-    recorder.player = player
+    recorder.play(player)
 
     def undo() -> None:
-        recorder.player = None
-        if is_ours:
+        recorder.stop()
+        if is_ours and not _setup._cell.started:  # unless the program has called `init()` meanwhile
             _setup.uninstrument()
+        if _setup.recorder() is None:
+            _setup._cell.recorder = None
 
     return undo
 
@@ -282,9 +318,3 @@ def read_session_file(place: str) -> SessionFile:
     except OSError as error:
         raise ConfigError(f"{place} cannot be read: {error.strerror or error}. `otel-llm export session ID -o {place}` writes "
                           "it.") from None
-
-
-def _write(place: Path, value: Mapping[str, Any]) -> None:
-    temporary = place.with_suffix(".part")
-    temporary.write_text(json.dumps(value))
-    temporary.replace(place)

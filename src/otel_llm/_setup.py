@@ -130,8 +130,7 @@ class Wiring:
 
         made = Recorder(
             tracer=get_tracer("otel_llm", __version__, tracer_provider, semconv.SCHEMA_URL),
-            settings=settings,
-            tape=self.tape,
+            settings=settings, tape=self.tape,
             prices=PriceTable(store_directory(settings) / "prices.json"),
             exact_prices=others,
             metrics=Metrics(meter_provider, __version__),
@@ -264,8 +263,9 @@ def shutdown() -> None:
         with guard("close the tape"):
             _cell.spool.close()
         atexit.unregister(_cell.leave)
-    _cell.spool = _cell.provider = _cell.processor = _cell.threads = _cell.recorder = _cell.settings = _cell.forwarding = None
-    _cell.started = False
+    _cell.spool = _cell.provider = _cell.processor = _cell.threads = _cell.settings = _cell.forwarding = None
+    # a rerun goes on through it, and answers what `init()` begins next
+    _cell.started, _cell.recorder = False, _cell.recorder if _cell.recorder and _cell.recorder.player else None
 
 
 def instrument(

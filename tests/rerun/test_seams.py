@@ -76,8 +76,10 @@ def test_a_rerun_with_the_recorded_clock_happened_now(tmp_path: Path, sim: Simul
 @pytest.mark.parametrize("seed", [0, -3])
 def test_a_seed_gives_the_same_numbers_and_ids(seed: int) -> None:
     found = []
+    state = random.getstate()
     for _ in range(2):
         undo = seeded(seed)
         found.append((random.random(), uuid.uuid4(), uuid.uuid4()))
         undo()
+    assert random.getstate() == state
     assert found[0] == found[1] and found[0][1].version == 4 and found[0][1] != uuid.uuid4()

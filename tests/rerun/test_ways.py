@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import pytest
 
 import otel_llm
 from laws.test_laws import FAULTS, HAS_RESPONSES, KEY, WAYS, outcome, plain
-from otel_llm.testing import Simulator
+from otel_llm.testing import Simulator, hang, sse
 from otel_llm.values.errors import ReplayDiverged
-from support.chat import HELLO
+from support.chat import HELLO, words
 from support.recording import recording
 
 NOWHERE = "https://nowhere.invalid/v1"
@@ -151,3 +152,50 @@ def test_a_client_that_the_program_made_before_is_answered_too(tmp_path: Path, s
         plain(client)
 
     assert sim.count.total() == requests + 1
+
+
+def test_a_stream_that_was_cancelled_waits_to_be_cancelled_again(tmp_path: Path) -> None:
+    """It does not end as if that had been all."""
+    gate = threading.Event()
+
+    async def program(base_url: str) -> Any:
+        got: list[str] = []
+
+        async def read(client: Any) -> None:
+            stream = await client.chat.completions.create(**HELLO, stream=True)
+            async for item in stream:
+                got.append(repr(item))
+
+        async with openai.AsyncOpenAI(base_url=base_url, api_key=KEY, max_retries=0) as client:
+            try:
+                await asyncio.wait_for(read(client), 0.5)
+            except TimeoutError:
+                got.append("timeout")
+        return got
+
+    with Simulator(plan=[sse(*words(5), gate=gate, gate_after=2)]) as sim, recording(tmp_path), otel_llm.session("s"):
+        before = asyncio.run(program(sim.base_url))
+        gate.set()
+
+    with otel_llm.replaying("s", store=tmp_path):
+        after = asyncio.run(program(NOWHERE))
+
+    assert after == before and before[-1] == "timeout" and len(before) > 1
+
+
+def test_a_call_that_was_cancelled_waits_to_be_cancelled_again(tmp_path: Path) -> None:
+    async def program(base_url: str) -> Any:
+        async with openai.AsyncOpenAI(base_url=base_url, api_key=KEY, max_retries=0) as client:
+            asked = client.chat.completions.create(**HELLO)  # type: ignore[call-overload]
+            try:
+                return await asyncio.wait_for(asked, 0.3)
+            except TimeoutError:
+                return "timeout"
+
+    with Simulator(plan=[hang()]) as sim, recording(tmp_path), otel_llm.session("s"):
+        before = asyncio.run(program(sim.base_url))
+
+    with otel_llm.replaying("s", store=tmp_path) as rerun:
+        after = asyncio.run(program(NOWHERE))
+
+    assert (before, after, rerun.report.outcome) == ("timeout", "timeout", "same")

@@ -16,18 +16,29 @@ def _record() -> None:
         import otel_llm
 
         otel_llm.init()
+        _seed()
     except Exception as error:
         print(f"otel-llm: this program is not recorded: {error}", file=sys.stderr)
+
+
+def _answer(plan: str) -> None:
+    """Have this program answered, or end it: without its recording it would call a provider."""
+    try:
+        from otel_llm._replaying import begin
+
+        _seed()
+        begin(plan)
+    except BaseException as error:
+        print(f"otel-llm: this program cannot be rerun: {error}", file=sys.stderr, flush=True)
+        os._exit(3)
+
+
+def _seed() -> None:
     seed = os.environ.get("OTEL_LLM_SEED", "").strip()
-    if seed.lstrip("-").isdigit():
+    if seed.isascii() and seed.removeprefix("-").isdigit():
         from otel_llm.replay.seams import seeded
 
         seeded(int(seed))
-    plan = os.environ.get("OTEL_LLM_REPLAY_PLAN")
-    if plan:
-        from otel_llm._replaying import begin
-
-        begin(plan)
 
 
 def _run_the_shadowed_one() -> None:
@@ -40,5 +51,8 @@ def _run_the_shadowed_one() -> None:
         spec.loader.exec_module(module)
 
 
-_record()
+if os.environ.get("OTEL_LLM_REPLAY_PLAN"):
+    _answer(os.environ["OTEL_LLM_REPLAY_PLAN"])
+else:
+    _record()
 _run_the_shadowed_one()

@@ -51,8 +51,8 @@ class LiveCall:
 
     __slots__ = ("__weakref__", "_above", "_attempts", "_body", "_chunks", "_error", "_first", "_foreign",
                  "_last", "_left", "_open", "_part_at", "_parts", "_pending", "_read", "_request", "_response_type", "_start",
-                 "_started", "_status", "_tape", "around", "attempt", "built", "coding", "context", "given", "ids", "recorder",
-                 "refused", "request_id", "seen", "span", "streams", "target")
+                 "_started", "_status", "_tape", "around", "attempt", "built", "coding", "context", "given", "ids", "player",
+                 "recorder", "refused", "request_id", "seen", "span", "streams", "target")
 
     def __init__(
         self, recorder: Recorder, target: Target, around: Surroundings, context: Context, key: str | None = None
@@ -101,8 +101,11 @@ class LiveCall:
         self._status: int | None = None
         self._error: BaseException | None = None
         self.coding = self.request_id = ""
-        self.built = self.seen = self.streams = self._started = self._read = self._left = False
+        self.seen = self.streams = self._started = self._read = self._left = False
+        self.built: Any = None
+        """The request that was built last, as the SDK has it."""
         self.given: Recorded | Live | None = None
+        self.player = recorder.player
         self.attempt = 0
         self.refused: list[int] = []
         recorder.live[id(self)] = self
@@ -277,8 +280,8 @@ class LiveCall:
             cost = price(self.target.provider, model, response.usage, time.time_ns()) if model else None
             if isinstance(cost, Cost):
                 attributes.update(semconv.write_cost(cost))
-                if self.recorder.player is not None:
-                    self.recorder.player.spent(cost.total)
+                if self.player is not None:
+                    self.player.spent(cost.total)
                 return
 
     def _fault(self, call: Call | None) -> tuple[str | None, str | None]:

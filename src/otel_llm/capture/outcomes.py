@@ -11,14 +11,16 @@ from __future__ import annotations
 import builtins
 import json
 import sys
-from collections.abc import Callable
-from typing import Any, get_type_hints
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
+from typing import Any, get_args, get_origin, get_type_hints
 
 from otel_llm.values.errors import NotReplayable
 from otel_llm.values.playback import Recorded
 
 AS_JSON = (None, Any, str, int, float, bool, dict, list, type(None))
 """Annotations that JSON meets by itself, and what a function without annotation has."""
+ONE_BY_ONE = (Iterable, Iterator, Generator, AsyncIterable, AsyncIterator, AsyncGenerator)
+"""Annotations of what gives its items one by one; on the tape it is a list."""
 
 
 def value_of(given: Recorded, function: Callable[..., Any]) -> Any:
@@ -29,22 +31,25 @@ def value_of(given: Recorded, function: Callable[..., Any]) -> Any:
     step, body = given.step, given.exchange.response_body or b"null"
     if step.error_type is not None:
         raise exception_of(given, function)
-    kind, pydantic = _annotation(function), sys.modules.get("pydantic")
-    value = json.loads(body)
+    return _read(body, _annotation(function))
+
+
+def items_of(given: Recorded, function: Callable[..., Any]) -> list[Any]:
+    """What a generator yielded, before it failed if it did; text that was yielded in pieces comes as one."""
+    value = _read(given.exchange.response_body or b"null", _annotation(function))
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _read(body: bytes, kind: Any) -> Any:
+    value, pydantic = json.loads(body), sys.modules.get("pydantic")
+    if kind in ONE_BY_ONE or get_origin(kind) in ONE_BY_ONE:
+        kind = list[get_args(kind)[0]] if get_args(kind) and isinstance(value, list) else None  # type: ignore[misc]
     if pydantic is None or value is None or kind in AS_JSON:
         return value
     try:
         return pydantic.TypeAdapter(kind).validate_json(body)
     except Exception as error:
         raise NotReplayable(f"its recorded result cannot be read as {kind}: {str(error)[:200]}") from None
-
-
-def items_of(given: Recorded, function: Callable[..., Any]) -> list[Any]:
-    """What a generator yielded; text that was yielded in pieces comes as one."""
-    if given.step.error_type is not None:
-        raise exception_of(given, function)
-    value = json.loads(given.exchange.response_body or b"null")
-    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def exception_of(given: Recorded, function: Callable[..., Any]) -> BaseException:

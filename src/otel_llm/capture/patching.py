@@ -16,6 +16,7 @@ import importlib.machinery
 import importlib.util
 import inspect
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -29,6 +30,7 @@ class Patches:
     def __init__(self) -> None:
         self.active = True
         self._done: list[tuple[Any, str, Any, Any]] = []
+        self._lock = threading.Lock()
 
     def wrap(self, owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         """Replace `owner.name` by `make(original)`; what `owner` does not define itself is left alone."""
@@ -39,12 +41,19 @@ class Patches:
         setattr(owner, name, wrapper)
         self._done.append((owner, name, original, wrapper))
 
+    def wrap_once(self, owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """The same from any thread, and nothing when it is replaced already. Who comes back finds it replaced."""
+        with self._lock:
+            if self.active and not any(done is owner and known == name for done, known, _, _ in self._done):
+                self.wrap(owner, name, make)
+
     def undo(self) -> None:
-        self.active = False
-        while self._done:
-            owner, name, original, wrapper = self._done.pop()
-            if vars(owner).get(name) is wrapper:
-                setattr(owner, name, original)
+        with self._lock:
+            self.active = False
+            while self._done:
+                owner, name, original, wrapper = self._done.pop()
+                if vars(owner).get(name) is wrapper:
+                    setattr(owner, name, original)
 
 
 def is_async(function: Callable[..., Any]) -> bool:

@@ -5,20 +5,24 @@ given, whose stream yields the recorded chunks. What follows (status errors, ret
 SDK's own work on the recorded bytes, so nothing here knows a provider. Failed attempts are answered as they failed; the SDK is
 told not to wait before it tries again.
 
-The HTTP library is never imported: its classes are found beside the class of the client that the SDK holds.
+The HTTP library is never imported: its classes are found beside the class of the request that the SDK has built.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from otel_llm.values.errors import ReplayError
-from otel_llm.values.playback import Live, Player, Question, Recorded
+from otel_llm import semconv
+from otel_llm.capture.patching import Patches
+from otel_llm.values.errors import NotReplayable, ReplayError
+from otel_llm.values.playback import Live, Question, Recorded
 
 if TYPE_CHECKING:
     from otel_llm.capture.live import LiveCall
@@ -36,57 +40,96 @@ class Miss(BaseException):
         self.otel_llm_diverged = error
 
 
-def sending_class(http: object) -> type | None:
-    """The class that defines `send` of this HTTP client, in its library; None when it is of no kind that we know."""
-    for base in type(http).__mro__:
-        if base.__name__ in ("Client", "AsyncClient") and "send" in vars(base) and hasattr(_library(base), "SyncByteStream"):
-            return base
-    return None
+def stand_in(patches: Patches, client: Any, current: Callable[[], LiveCall | None]) -> None:
+    """Let a client of an SDK be answered: from here on what it has built goes no further.
+
+    The place is a step of the SDK's own where it has one, whatever HTTP client it was given; else `send` of the HTTP client.
+    """
+    for holder, name in ((client, "_send_request"), (client._client, "send")):
+        owner = next((base for base in type(holder).__mro__ if name in vars(base)), None)
+        if owner is not None:
+            is_async = any(base.__name__ == "AsyncAPIClient" for base in type(client).__mro__)
+            patches.wrap_once(owner, name, _answering_async(current) if is_async else _answering(current))
+            return
+    raise NotReplayable(f"{type(client).__name__} sends in a way that is not known.")
 
 
-def _library(client_class: type) -> ModuleType:
-    return sys.modules[client_class.__module__.partition(".")[0]]
+def asked(call: LiveCall, request: Any, url: str) -> Any:
+    """What a call is to send: its request, or a changed one. The player is asked once for all attempts. Raises `Miss`."""
+    body = getattr(request, "_content", None)
+    body = body if type(body) is bytes else None
+    player = call.player
+    assert player is not None
+    try:
+        if call.recorder.player is not player:
+            raise NotReplayable("The rerun was over before this call was sent, so nobody answers it.")
+        if call.given is None:
+            call.given = player.call(Question(
+                call.target.api, call.target.method, url, request.headers.get("content-type", ""),
+                None if body is None else call.recorder.shown(body), call.around.place))
+            if isinstance(call.given, Recorded):
+                call.repeats(call.given)
+        change = call.given.change if isinstance(call.given, Live) else None
+        return request if body is None or change is None else _changed(call, request, change(body))
+    except ReplayError as error:
+        raise Miss(error) from None
 
 
-class Answering:
-    """Puts recorded answers in the place of `send`, for the calls that this recorder sees."""
+def _changed(call: LiveCall, request: Any, body: bytes) -> Any:
+    """The request with another body; the call's span says which model it asks now."""
+    model = json.loads(body).get("model")
+    if call.target.adapter is not None and isinstance(model, str) and model != call.target.model:
+        call.target = call.target.asking(model)
+        call.span.update_name(call.target.name)
+        call.span.set_attribute(semconv.GEN_AI_REQUEST_MODEL, model)
+    headers = [(name, value) for name, value in request.headers.multi_items() if name.lower() != "content-length"]
+    return type(request)(request.method, request.url, headers=headers, content=body, extensions=request.extensions)
 
-    def __init__(self, player: Callable[[], Player | None], current: Callable[[], LiveCall | None]) -> None:
-        self._player, self._current = player, current
 
-    def sync(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def send(http: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-            call, player = self._current(), self._player()
-            if call is None or player is None:
-                return original(http, request, *args, **kwargs)
-            given = _ask(player, call, request)
-            if isinstance(given, Live):
-                return original(http, _changed(call, request, given.body), *args, **kwargs)
-            response = _response(_library_of(http), player, call, given, request, is_async=False)
+def _recorded(call: LiveCall | None, request: Any) -> Recorded | None:
+    """What answers this request; None for one that goes out, and for others that are made on the way, such as for a token."""
+    if call is None or call.built is not request:
+        return None
+    return call.given if isinstance(call.given, Recorded) else None
+
+
+def _answering(current: Callable[[], LiveCall | None]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def send(holder: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+            call = current()
+            given = _recorded(call, request)
+            if call is None or given is None:
+                return original(holder, request, *args, **kwargs)
+            response = _response(call, given, request, is_async=False)
             if isinstance(response, Exception):
                 raise response
             if response is None:
-                raise Miss(player.beyond(given, "it was interrupted while it was recorded, before an answer came"))
+                raise Miss(_never_answered(call, given))
             if not kwargs.get("stream"):
-                _within(response.read)
+                try:
+                    response.read()
+                except ReplayError as error:
+                    raise Miss(error) from None
             return response
 
         return send
 
-    def asynchronous(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        async def send(http: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-            call, player = self._current(), self._player()
-            if call is None or player is None:
-                return await original(http, request, *args, **kwargs)
-            given = _ask(player, call, request)
-            if isinstance(given, Live):
-                return await original(http, _changed(call, request, given.body), *args, **kwargs)
-            response = _response(_library_of(http), player, call, given, request, is_async=True)
+    return around
+
+
+def _answering_async(current: Callable[[], LiveCall | None]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        async def send(holder: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+            call = current()
+            given = _recorded(call, request)
+            if call is None or given is None:
+                return await original(holder, request, *args, **kwargs)
+            response = _response(call, given, request, is_async=True)
             if isinstance(response, Exception):
                 raise response
             if response is None:
-                await _sleep(FOREVER_S)
-                raise Miss(player.beyond(given, "it was cancelled while it was recorded, before an answer came"))
+                await sleep(FOREVER_S)
+                raise Miss(_never_answered(call, given))
             if not kwargs.get("stream"):
                 try:
                     await response.aread()
@@ -96,50 +139,24 @@ class Answering:
 
         return send
 
-
-def _library_of(http: object) -> ModuleType:
-    found = sending_class(http)
-    assert found is not None
-    return _library(found)
+    return around
 
 
-def _within(read: Callable[[], object]) -> None:
-    try:
-        read()
-    except ReplayError as error:
-        raise Miss(error) from None
+def _never_answered(call: LiveCall, given: Recorded) -> ReplayError:
+    assert call.player is not None
+    return call.player.beyond(given, "it was stopped while it was recorded, before an answer came")
 
 
-def _ask(player: Player, call: LiveCall, request: Any) -> Recorded | Live:
-    """The player's answer for a call, once; every further attempt of the call gets the same."""
-    if call.given is None:
-        body = getattr(request, "_content", None)
-        notes: dict[str, Any] = {}
-        shown = call.recorder.masked(body, notes) if type(body) is bytes else None
-        question = Question(call.target.api, call.target.method, request.url.path, request.headers.get("content-type", ""),
-                            body if notes.get("omitted") else shown, call.around.place)
-        try:
-            call.given = player.call(question)
-        except ReplayError as error:
-            raise Miss(error) from None
-        if isinstance(call.given, Recorded):
-            call.repeats(call.given)
-    return call.given
+def was_stopped(kind: str | None) -> bool:
+    """True of the `error.type` of a call or a step that its own program stopped."""
+    return kind is not None and ("Cancel" in kind or kind in ("KeyboardInterrupt", "SystemExit", "GeneratorExit"))
 
 
-def _changed(call: LiveCall, request: Any, body: bytes | None) -> Any:
-    """The request with another body; the SDK's own when there is none."""
-    if body is None:
-        return request
-    headers = [(name, value) for name, value in request.headers.multi_items() if name.lower() != "content-length"]
-    changed = type(request)(request.method, request.url, headers=headers, content=body, extensions=request.extensions)
-    call.sent(str(request.url), request.headers.get("content-type", ""), body)
-    return changed
-
-
-def _response(http: ModuleType, player: Player, call: LiveCall, given: Recorded, request: Any, *, is_async: bool) -> Any:
+def _response(call: LiveCall, given: Recorded, request: Any, *, is_async: bool) -> Any:
     """The response to this attempt, the exception that it ended in, or None when it never ended."""
-    exchange, step = given.exchange, given.step
+    http: Any = _library(type(request))
+    exchange, step, player = given.exchange, given.step, call.player
+    assert player is not None
     attempt, call.attempt = call.attempt, call.attempt + 1
     if attempt < len(exchange.attempts):
         status = exchange.attempts[attempt][1]
@@ -148,40 +165,52 @@ def _response(http: ModuleType, player: Player, call: LiveCall, given: Recorded,
         return _built(http, request, status, [("content-type", "application/json"), *AGAIN], _Chunks([b"{}"], is_async))
     if exchange.status is None:
         kind = step.error_type
-        if kind is None or "Cancel" in kind or kind in ("KeyboardInterrupt", "SystemExit", "GeneratorExit"):
+        if kind is None or was_stopped(kind):
             return None
         name = "ReadTimeout" if "Timeout" in kind else "ConnectError"
         return getattr(http, name)(step.error_message or f"as recorded: {kind}", request=request)
     headers = [("content-type", exchange.response_type)] if exchange.response_type else []
     if exchange.request_id:
         headers.append(("x-request-id", exchange.request_id))
-    end: Callable[[], Exception | None] = lambda: None  # noqa: E731
+    chunks = _Chunks(chunks_of(given), is_async, _waits(given) if player.has_recorded_speed else [])
     if not exchange.complete:
-        end = lambda: _broken(http, player, given, request)  # noqa: E731
-    waits = _waits(given) if player.has_recorded_speed else []
-    return _built(http, request, exchange.status, headers, _Chunks(chunks_of(given), is_async, waits, end))
+        chunks.end = lambda: _broken(call, given, request)
+        chunks.hangs = was_stopped(step.error_type)
+    return _built(http, request, exchange.status, headers, chunks)
 
 
-def _built(http: ModuleType, request: Any, status: int, headers: list[tuple[str, str]], chunks: _Chunks) -> Any:
-    library: Any = http
-    name, own = ("AsyncByteStream", _AsyncStream) if chunks.is_async else ("SyncByteStream", _SyncStream)
-    kind = type(f"Replayed{name}", (own, getattr(library, name)), {"__module__": __name__})
-    response = library.Response(status, headers=headers, stream=kind(chunks), request=request,
-                                extensions={"http_version": b"HTTP/1.1"})
+def _built(http: Any, request: Any, status: int, headers: list[tuple[str, str]], chunks: _Chunks) -> Any:
+    kind = _stream_class(http.AsyncByteStream if chunks.is_async else http.SyncByteStream)
+    response = http.Response(status, headers=headers, stream=kind(chunks), request=request,
+                             extensions={"http_version": b"HTTP/1.1"})
     response.elapsed = timedelta(0)
     return response
 
 
-def _broken(http: ModuleType, player: Player, given: Recorded, request: Any) -> Exception | None:
+@cache
+def _stream_class(base: type) -> type:
+    """Our stream as one of the library's, which asks for its own class."""
+    own = _AsyncStream if base.__name__.startswith("Async") else _SyncStream
+    return type(f"Replayed{base.__name__}", (own, base), {"__module__": __name__})
+
+
+def _broken(call: LiveCall, given: Recorded, request: Any) -> Exception | None:
     """What happens where a recorded answer ends too early: what happened then; behind the program's own end nobody knows."""
+    kind, player = given.step.error_type, call.player
+    assert player is not None
     if given.exchange.left:
         return player.beyond(given, "the program reads on where it stopped reading when it was recorded")
-    kind = given.step.error_type
-    found: Any = getattr(http, kind, None) if kind else None
+    if was_stopped(kind):
+        return player.beyond(given, "the program reads on where it was stopped when it was recorded")
+    found: Any = getattr(_library(type(request)), kind, None) if kind else None
     if found is not None and issubclass(found, Exception):
         error: Exception = found(given.step.error_message or "as recorded", request=request)
         return error
     return None
+
+
+def _library(kind: type) -> ModuleType:
+    return sys.modules[kind.__module__.partition(".")[0]]
 
 
 def chunks_of(given: Recorded) -> list[bytes]:
@@ -207,13 +236,12 @@ def _waits(given: Recorded) -> list[float]:
 
 
 class _Chunks:
-    """A body and how it comes: waits before its chunks, and the exception at its end, if there was one."""
+    """A body and how it comes: waits before its chunks, the exception at its end, if there was one, or an end that never came."""
 
-    def __init__(
-        self, chunks: list[bytes], is_async: bool, waits: list[float] | None = None,
-        end: Callable[[], Exception | None] = lambda: None,
-    ) -> None:
-        self.chunks, self.is_async, self.waits, self.end = chunks, is_async, waits or [], end
+    def __init__(self, chunks: list[bytes], is_async: bool, waits: list[float] | None = None) -> None:
+        self.chunks, self.is_async, self.waits = chunks, is_async, waits or []
+        self.end: Callable[[], Exception | None] = lambda: None
+        self.hangs = False
 
     def finish(self) -> None:
         error = self.end()
@@ -245,15 +273,17 @@ class _AsyncStream:
         recorded = self._recorded
         for number, chunk in enumerate(recorded.chunks):
             if number < len(recorded.waits):
-                await _sleep(recorded.waits[number])
+                await sleep(recorded.waits[number])
             yield chunk
+        if recorded.hangs:
+            await sleep(FOREVER_S)
         recorded.finish()
 
     async def aclose(self) -> None:
         return None
 
 
-async def _sleep(seconds: float) -> None:
+async def sleep(seconds: float) -> None:
     """Sleep in whatever loop runs; the async HTTP libraries bring anyio for that."""
     anyio = sys.modules.get("anyio")
     if anyio is not None:

@@ -6,6 +6,7 @@ redacted before it is written, and replaced when the redactor fails. What was do
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from otel_llm import semconv
 from otel_llm.capture.context import Surroundings, surroundings
+from otel_llm.capture.patching import Patches
 from otel_llm.redaction import Redactor
 from otel_llm.values.adapter import Adapter
 from otel_llm.values.call import Request
@@ -59,12 +61,23 @@ class Recorder:
     live: dict[int, Open] = field(default_factory=dict)
     player: Player | None = None
     """Answers calls and tools from a recording; None in every program that is no rerun."""
+    stand_ins: Patches = field(default_factory=Patches)
+    """What a rerun has replaced in the SDKs, for as long as it lasts."""
 
     def around(self, context: Context | None = None) -> Surroundings:
         """What is said around a point of the program, and in a rerun what the rerun says."""
         found = surroundings(context)
         player = self.player
         return found if player is None else replace(found, attributes={**found.attributes, **player.attributes})
+
+    def play(self, player: Player) -> None:
+        """Let a player answer, until `stop()`."""
+        self.stand_ins, self.player = Patches(), player
+
+    def stop(self) -> None:
+        """Let nobody answer any more, and put back what stood in the SDKs."""
+        self.player = None
+        self.stand_ins.undo()
 
     def adopt(self, other: Recorder) -> None:
         """Take over another recorder's parts; taps that hold this one follow."""
@@ -92,6 +105,13 @@ class Recorder:
         if count:
             header["redacted"] = header.get("redacted", 0) + count
         return clean
+
+    def shown(self, body: bytes) -> bytes:
+        """The body without secrets, whatever of it is recorded: what a rerun compares and reports."""
+        try:
+            return self.redactor.redact(body)[0]
+        except Exception:
+            return b""
 
     def message_of(self, error: object) -> str | None:
         """The words of an error as they may be written: short, redacted, none where content is off."""
@@ -146,3 +166,11 @@ class Target:
         self.asked: tuple[Request, dict[str, Any]] = NOTHING_ASKED
         self.name_json = json.dumps(name)
         self.start_json = dump_attributes(self.start)[1:-1]
+
+    def asking(self, model: str) -> Target:
+        """The same with another model, as a fork asks it."""
+        other = copy.copy(self)
+        other.model, other.asked, other.start = model, NOTHING_ASKED, {**self.start, semconv.GEN_AI_REQUEST_MODEL: model}
+        other.name = semconv.span_name(self.operation, model) if self.operation is not None else self.name
+        other.name_json, other.start_json = json.dumps(other.name), dump_attributes(other.start)[1:-1]
+        return other

@@ -27,7 +27,9 @@ from otel_llm.capture.patching import Patches, when_imported
 from otel_llm.capture.providers import provider_of
 from otel_llm.capture.recorder import Recorder, Target
 from otel_llm.capture.tee import tee
+from otel_llm.values.errors import NotReplayable
 from otel_llm.values.guard import guard, swallow
+from otel_llm.values.playback import Recorded
 
 _CALL = otel_context.create_key("otel-llm-live-call")
 _ID = re.compile(r"^(?:[a-z]+[-_][A-Za-z0-9_-]{6,}|[0-9a-fA-F-]{16,}|\d+|.*:.*)$")
@@ -42,7 +44,6 @@ class StainlessTap:
         self._package, self._recorder = package, recorder
         self._patches = Patches()
         self._places: weakref.WeakKeyDictionary[Any, _Place] = weakref.WeakKeyDictionary()
-        self._answered: set[type] = set()
         self._cancel: Callable[[], None] = lambda: None
 
     def install(self) -> None:
@@ -108,11 +109,17 @@ class StainlessTap:
         def _build_request(client: Any, *args: Any, **kwargs: Any) -> Any:
             request = original(client, *args, **kwargs)
             call = _current()
-            if call is not None:
-                try:
-                    _sent(call, request)
-                except Exception as error:
-                    swallow("record a request", error)
+            if call is None:
+                return request
+            if call.player is None:
+                _sent(call, request)
+                return request
+            from otel_llm.capture.playing import asked
+
+            try:
+                request = asked(call, request, _url(request))
+            finally:
+                _sent(call, request)
             return request
 
         return _build_request
@@ -130,9 +137,9 @@ class StainlessTap:
 
     def _waiting(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def _calculate_retry_timeout(*args: Any, **kwargs: Any) -> Any:
-            player = self._recorder.player
-            is_rerun = player is not None and not player.has_recorded_speed and self._patches.active
-            return 0.0 if is_rerun else original(*args, **kwargs)
+            call = _current()
+            player = call.player if call is not None and isinstance(call.given, Recorded) else None
+            return original(*args, **kwargs) if player is None or player.has_recorded_speed else 0.0
 
         return _calculate_retry_timeout
 
@@ -156,28 +163,28 @@ class StainlessTap:
         if not self._patches.active:
             return None
         try:
-            context = otel_context.get_current()
-            if is_suppressed(context):
+            context, recorder = otel_context.get_current(), self._recorder
+            if recorder.player is None and is_suppressed(context):
                 return None
-            recorder = self._recorder
-            if recorder.player is not None:
-                self._answer(client)
             options = args[1] if len(args) > 1 else kwargs.get("options")
-            return LiveCall(recorder, self._target(client, options), recorder.around(context), context, _CALL)
+            call = LiveCall(recorder, self._target(client, options), recorder.around(context), context, _CALL)
+            return call if call.player is None else self._played(call, client)
         except Exception as error:
+            if self._recorder.player is not None:  # what we cannot see must not go out
+                raise NotReplayable(f"This call cannot be answered from a recording: {error!r}") from error
             swallow("start recording a call", error)
         return None
 
-    def _answer(self, client: Any) -> None:
-        """In a rerun: have the HTTP library of this client answer from the recording, from its first call on."""
-        from otel_llm.capture import playing
+    def _played(self, call: LiveCall, client: Any) -> LiveCall:
+        """In a rerun: have this client answered. Ends the call where that cannot be done."""
+        from otel_llm.capture.playing import stand_in
 
-        sender = playing.sending_class(client._client)
-        if sender is None or sender in self._answered:
-            return
-        self._answered.add(sender)
-        answering = playing.Answering(lambda: self._recorder.player if self._patches.active else None, _current)
-        self._patches.wrap(sender, "send", answering.sync if sender.__name__ == "Client" else answering.asynchronous)
+        try:
+            stand_in(self._recorder.stand_ins, client, _current)
+        except Exception as error:
+            call.failed(error)
+            raise
+        return call
 
     def _target(self, client: Any, options: Any) -> Target:
         """What is known before the request is built: path, method and model, and where the client points."""
@@ -235,20 +242,28 @@ def _current() -> LiveCall | None:
     return call if isinstance(call, LiveCall) else None
 
 
+def _url(request: Any) -> str:
+    """Where a request goes, without the query and without a user's name."""
+    url = request.url
+    place = f"{url.scheme}://{url.netloc.decode('ascii', 'replace').rpartition('@')[2]}"
+    return str(place + url.raw_path.partition(b"?")[0].decode("ascii", "replace"))
+
+
 def _sent(call: LiveCall, request: Any) -> None:
     """One attempt, built and about to go out."""
-    if call.built:
-        call.retried(call.refused.pop() if call.refused else None)
-        call.refused.clear()
-    call.built = True
-    target = call.target
-    if target.url is None or target.adapter is None:
-        url = request.url
-        place = f"{url.scheme}://{url.netloc.decode('ascii', 'replace').rpartition('@')[2]}"
-        target.url = place + url.raw_path.partition(b"?")[0].decode("ascii", "replace")
-        target.content_type = request.headers.get("content-type", "")
-    body = getattr(request, "_content", None)
-    call.sent(target.url, target.content_type, body if type(body) is bytes else None)
+    try:
+        if call.built is not None:
+            call.retried(call.refused.pop() if call.refused else None)
+            call.refused.clear()
+        call.built, target = request, call.target
+        url, content_type = target.url, target.content_type
+        if url is None or target.adapter is None:
+            url, content_type = _url(request), request.headers.get("content-type", "")
+            target.url, target.content_type = url, content_type
+        body = getattr(request, "_content", None)
+        call.sent(url, content_type, body if type(body) is bytes else None)
+    except Exception as error:
+        swallow("record a request", error)
 
 
 def _answered(call: LiveCall | None, response: Any) -> None:
@@ -278,7 +293,7 @@ def _returned(call: LiveCall) -> None:
 
 def _failed(call: LiveCall, error: BaseException) -> Exception | None:
     """End the call with an exception, which may carry the provider's final answer; gives the one to raise in its place."""
-    diverged: Exception | None = getattr(error, "otel_llm_diverged", None)
+    diverged: Exception | None = error.__dict__.get("otel_llm_diverged")
     with guard("record a failed call"):
         response = getattr(error, "response", None)
         if response is not None and not call.seen:

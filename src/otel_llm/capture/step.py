@@ -22,7 +22,7 @@ from otel_llm.capture.context import Surroundings, attach, detach, with_surround
 from otel_llm.capture.plain import json_bytes, json_of
 from otel_llm.capture.recorder import Recorder
 from otel_llm.values import tape as frames
-from otel_llm.values.errors import NotReplayable
+from otel_llm.values.errors import NotReplayable, ReplayError
 from otel_llm.values.guard import guard, swallow
 from otel_llm.values.playback import Recorded
 
@@ -40,8 +40,8 @@ _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 class Step:
     """One step that is under way. `result(value)` says what came out of a `with` block."""
 
-    __slots__ = ("_content", "_ids", "_kind", "_name", "_open", "_place", "_recorder", "_repeated", "_result", "_taped", "_token",
-                 "context", "span")
+    __slots__ = ("_content", "_hidden", "_ids", "_is_left", "_kind", "_name", "_open", "_place", "_recorder", "_repeated",
+                 "_result", "_taped", "_token", "context", "span")
 
     def __init__(self, recorder: Recorder, kind: Kind, name: str, attributes: Mapping[str, Any], arguments: Any) -> None:
         now = otel_context.get_current()
@@ -49,7 +49,7 @@ class Step:
         parent = trace.get_current_span(now).get_span_context()
         start = {semconv.GEN_AI_OPERATION_NAME: _OPERATION[kind], _NAME[kind]: name, **attributes, **around.attributes}
         self._recorder, self._kind, self._name, self._result, self._open = recorder, kind, name, None, [True]
-        self._place, self._repeated = around.place, False
+        self._place, self._repeated, self._is_left, self._hidden = around.place, False, False, 0
         self.span = recorder.tracer.start_span(f"{_OPERATION[kind]} {name}", now,
                                                SpanKind.CLIENT if kind == "retrieval" else SpanKind.INTERNAL, start)
         root = around.root if around.root is not None else self.span
@@ -66,6 +66,14 @@ class Step:
         """What the step gave back."""
         self._result = value
 
+    def returned(self, value: Any, items: Any) -> None:
+        """What a generator gave: its value, where it has one. Its items are then not on the tape."""
+        self._result, self._hidden = (items, 0) if value is None else (value, len(items))
+
+    def left(self, items: Any) -> None:
+        """What a generator gave until its reader went away."""
+        self._result, self._is_left = items, True
+
     def given(self, arguments: Callable[[], Any]) -> Recorded | None:
         """In a rerun, what a tool or a retrieval came to when it was recorded; None when the function itself is to run.
 
@@ -74,7 +82,7 @@ class Step:
         player = self._recorder.player
         if player is None or self._kind not in ("tool", "retrieval"):
             return None
-        body = self._recorder.masked(json_bytes(arguments()), {})
+        body = self._recorder.shown(json_bytes(arguments()))
         recorded = player.step(self._kind, self._name, body, self._place)
         if recorded is not None:
             self._repeated = True
@@ -91,19 +99,36 @@ class Step:
 
         return self._had(value_of, recorded, function)
 
+    async def awaited(self, recorded: Recorded, function: Callable[..., Any]) -> Any:
+        """The same for a coroutine: one that was cancelled waits to be cancelled again."""
+        from otel_llm.capture.playing import FOREVER_S, sleep, was_stopped
+
+        if was_stopped(recorded.step.error_type):
+            await sleep(FOREVER_S)
+            raise self._beyond(recorded, "it was stopped while it was recorded")
+        return self.value(recorded, function)
+
     def items(self, recorded: Recorded, function: Callable[..., Any]) -> list[Any]:
-        """The same for what a generator yielded."""
+        """What a generator yielded when it was recorded."""
         from otel_llm.capture.outcomes import items_of
 
         found: list[Any] = self._had(items_of, recorded, function)
         return found
 
+    def exhausted(self, recorded: Recorded) -> None:
+        """Behind the last item. Raises `ReplayDiverged` where the generator was left when it was recorded."""
+        if recorded.exchange.left:
+            raise self._beyond(recorded, f"its items were taken no further; --live-tool {self._name} runs it")
+
+    def _beyond(self, recorded: Recorded, reason: str) -> ReplayError:
+        assert self._recorder.player is not None
+        return self._recorder.player.beyond(recorded, reason)
+
     def _had(self, read: Callable[..., Any], recorded: Recorded, function: Callable[..., Any]) -> Any:
         try:
             return read(recorded, function)
         except NotReplayable as error:
-            assert self._recorder.player is not None
-            raise self._recorder.player.beyond(recorded, f"{error}; --live-tool {self._name} runs it") from None
+            raise self._beyond(recorded, f"{error}; --live-tool {self._name} runs it") from None
 
     def _begin_tape(self, start: Mapping[str, Any], parent: Any, arguments: Any) -> None:
         found = self.span.get_span_context()
@@ -147,17 +172,18 @@ class Step:
         except IndexError:
             return
         try:
-            body, opaque = json_of(self._result) if self._content and self._result is not None else (b"null", 0)
+            player = self._recorder.player
+            is_wanted = (self._content or player is not None) and self._result is not None
+            body, opaque = json_of(self._result) if is_wanted else (b"null", 0)
             if error is not None:
                 message = self._recorder.message_of(error)
                 self.span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
                 self.span.set_status(Status(StatusCode.ERROR, message))
             else:
                 self._put_on_span(_OUTPUT.get(self._kind, semconv.GEN_AI_OUTPUT_MESSAGES), body, role="assistant")
-            self._end_tape(error, body, opaque)
-            player = self._recorder.player
+            self._end_tape(error, body, opaque + self._hidden)
             if player is not None and not self._repeated:
-                player.ended(self._kind, self._name, self._place, self._recorder.masked(body, {}),
+                player.ended(self._kind, self._name, self._place, self._recorder.shown(body),
                              type(error).__qualname__ if error is not None else None)
         except Exception as fault:
             swallow("record the result of a step", fault)
@@ -180,6 +206,8 @@ class Step:
                 header["error_message"] = message
         if opaque:
             header["opaque"] = opaque
+        if self._is_left:
+            header["left"] = True
         body = self._recorder.masked(body, header)
         tape.append(frames.CALL_END, _encode(header).encode("ascii"), body)
 
@@ -196,6 +224,9 @@ class NoStep:
     """Stands for a step while nothing is instrumented."""
 
     def result(self, value: Any) -> None:
+        return None
+
+    def left(self, items: Any) -> None:
         return None
 
     def end(self, error: BaseException | None = None) -> None:

@@ -100,7 +100,7 @@ def _wrapped(
                 return await function(*args, **kwargs)
             with step:
                 recorded = given(step, args, kwargs)
-                result = await function(*args, **kwargs) if recorded is None else step.value(recorded, function)
+                result = await (function(*args, **kwargs) if recorded is None else step.awaited(recorded, function))
                 step.result(result)
             return result
 
@@ -120,12 +120,27 @@ def _wrapped(
 
 
 def _items(
-    function: Callable[..., Any], step: Step | NoStep, recorded: Recorded | None, args: Any, kwargs: Any
+    function: Callable[..., Any], step: Step, recorded: Recorded | None, args: Any, kwargs: Any
 ) -> Generator[Any, Any, Any]:
-    if recorded is None or isinstance(step, NoStep):
+    if recorded is None:
         inner: Generator[Any, Any, Any] = function(*args, **kwargs)
         return inner
-    return (item for item in step.items(recorded, function))
+    return _recorded_items(function, step, recorded)
+
+
+def _recorded_items(function: Callable[..., Any], step: Step, recorded: Recorded) -> Generator[Any, Any, Any]:
+    yield from step.items(recorded, function)
+    step.exhausted(recorded)
+    if recorded.step.error_type is not None:
+        step.value(recorded, function)
+
+
+async def _recorded_async_items(function: Callable[..., Any], step: Step, recorded: Recorded) -> AsyncGenerator[Any, Any]:
+    for item in step.items(recorded, function):
+        yield item
+    step.exhausted(recorded)
+    if recorded.step.error_type is not None:
+        await step.awaited(recorded, function)
 
 
 def _drive(step: Step, begin: Callable[[], Generator[Any, Any, Any]]) -> Generator[Any, Any, Any]:
@@ -140,7 +155,7 @@ def _drive(step: Step, begin: Callable[[], Generator[Any, Any, Any]]) -> Generat
             try:
                 item = inner.send(value) if thrown is None else inner.throw(thrown)
             except StopIteration as stop:
-                step.result(stop.value if stop.value is not None else _joined(items))
+                step.returned(stop.value, _joined(items))
                 return stop.value
             finally:
                 detach(token)
@@ -150,13 +165,14 @@ def _drive(step: Step, begin: Callable[[], Generator[Any, Any, Any]]) -> Generat
             try:
                 value = yield item
             except GeneratorExit:
-                step.result(_joined(items))
+                step.left(_joined(items))
                 inner.close()
                 step.end()
                 raise
             except BaseException as error:
                 thrown = error
     except BaseException as error:
+        step.result(_joined(items) if items else None)
         step.end(error)
         raise
     finally:
@@ -175,7 +191,10 @@ def _async_generator(
         thrown: BaseException | None = None
         try:
             recorded = given(step, args, kwargs) if isinstance(step, Step) else None
-            inner = function(*args, **kwargs) if recorded is None else _async_items(function, step, recorded)
+            if recorded is None or not isinstance(step, Step):
+                inner = function(*args, **kwargs)
+            else:
+                inner = _recorded_async_items(function, step, recorded)
             while True:
                 token = attach(step.context) if isinstance(step, Step) else None
                 try:
@@ -192,24 +211,20 @@ def _async_generator(
                 try:
                     value = yield item
                 except GeneratorExit:
-                    step.result(_joined(items))
+                    step.left(_joined(items))
                     await inner.aclose()
                     step.end()
                     raise
                 except BaseException as error:
                     thrown = error
         except BaseException as error:
+            step.result(_joined(items) if items else None)
             step.end(error)
             raise
         finally:
             step.end()
 
     return async_generator
-
-
-async def _async_items(function: Callable[..., Any], step: Step | NoStep, recorded: Recorded) -> AsyncGenerator[Any, Any]:
-    for item in _items(function, step, recorded, (), {}):
-        yield item
 
 
 def _joined(items: list[Any]) -> Any:

@@ -46,8 +46,8 @@ def fork(
     if at is not None and at > len(calls) + 1:
         raise ConfigError(f"--at {at} is not usable; the recording has {len(calls)} calls: 1 to {len(calls) + 1}")
     where = f"From call {at} of {len(calls)} on" if at is not None else "From the first call on that is not in the recording"
-    going_live.confirm(app, where, calls[(at or 1) - 1 :], model, is_confirmed=is_confirmed)
+    is_confirmed = going_live.confirm(app, where, calls[(at or 1) - 1 :], model, is_confirmed=is_confirmed)
     rules = {"fork": True, "fork_at": at, "changes": changes.as_json(), "live_tools": live_tools, "max_calls": max_calls,
-             "max_cost": cost}
+             "max_cost": cost, "only_local": not is_confirmed}
     report = run_program(app, ids, command, rules, form=form, is_recorded=True, expected_exit=expected)
     click.get_current_context().exit(report.exit_code)

@@ -14,8 +14,10 @@ from otel_llm.values.errors import ConfigError, NotFound
 from otel_llm.values.session import Step
 
 
-def confirm(app: App, where: str, calls: Sequence[Step], model: str | None, *, is_confirmed: bool) -> None:
-    """Say what goes live and what these calls would cost, on stderr; calls to this machine need no yes.
+def confirm(app: App, where: str, calls: Sequence[Step], model: str | None, *, is_confirmed: bool) -> bool:
+    """Say what goes live and what these calls would cost, on stderr; True when somebody said yes to it.
+
+    Calls to this machine need no yes, and then nothing else may be called.
 
     Raises `ConfigError` when there is nobody to ask, `Abort` when the answer is no.
     """
@@ -25,12 +27,13 @@ def confirm(app: App, where: str, calls: Sequence[Step], model: str | None, *, i
     said = f"{where} the program runs live. Cost: {about}."
     note(said)
     if is_confirmed or all(_is_free(app, step) for step in calls):
-        return
+        return is_confirmed
     if not is_interactive():
         raise ConfigError(f"Nothing was started, because nobody confirmed. {said} Give --yes to go on.")
     if not click.confirm("Go live?", default=False, err=True):
         note("Nothing was started.")
         raise click.Abort
+    return True
 
 
 def _is_free(app: App, step: Step) -> bool:

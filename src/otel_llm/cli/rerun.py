@@ -50,9 +50,10 @@ def rerun(
     check_live_tools(app, ids, live_tools)
     if policy == "record-new" and command:
         calls = [step for one in ids if not is_session_file(one) for step in app.store.steps(one) if step.kind == "call"]
-        going_live.confirm(app, "At calls that are not in the recording", calls, None, is_confirmed=is_confirmed)
+        is_confirmed = going_live.confirm(app, "At calls that are not in the recording", calls, None, is_confirmed=is_confirmed)
     rules = {"policy": policy, "live_tools": live_tools, "allowed_hosts": hosts, "speed": speed, "clock": clock, "seed": seed,
-             "max_calls": max_calls, "max_cost": None if max_cost is None else read_usd(max_cost, "--max-cost")}
+             "max_calls": max_calls, "max_cost": None if max_cost is None else read_usd(max_cost, "--max-cost"),
+             "only_local": not is_confirmed}
     report = run_program(app, ids, command, rules, form=form, is_recorded=is_recorded,
                          expected_exit=expected)
     click.get_current_context().exit(report.exit_code)

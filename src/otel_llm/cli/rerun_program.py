@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import subprocess
@@ -12,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from otel_llm._replaying import NO_KEY, PLAN, Plan, read_session_file
+from otel_llm._environment import PLAN
+from otel_llm._replaying import NO_KEY, Plan, read_session_file
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.output import Output, note
@@ -20,8 +20,9 @@ from otel_llm.cli.run import recorded
 from otel_llm.cli.run_check import HIDES, hidden_by
 from otel_llm.cli.safe import line
 from otel_llm.cli.table import print_json
+from otel_llm.replay.account import SharedAccount
 from otel_llm.replay.lineage import original
-from otel_llm.replay.report import Difference, Report, merged
+from otel_llm.replay.report import Report, told
 from otel_llm.transfer.session_file import is_session_file
 from otel_llm.values.errors import ConfigError, NotReplayable
 
@@ -70,22 +71,24 @@ def run_program(
     """
     if not command:
         raise ConfigError("no program was given; put it behind `--`: otel-llm replay rerun @1 -- python app.py")
-    with tempfile.TemporaryDirectory(prefix="otel-llm-rerun-") as folder:
+    # a process that the program has left behind may write into it still
+    with tempfile.TemporaryDirectory(prefix="otel-llm-rerun-", ignore_cleanup_errors=True) as folder:
         store = app.store_place()
         plan = Plan(store, session_ids, f"sess-{secrets.token_hex(8)}", folder, **rules)
         place = Path(folder) / "plan.json"
         place.write_text(plan.as_json())
         environ = recorded(dict(app.environ), store if is_recorded else str(Path(folder) / "store"))
         environ[PLAN] = str(place)
-        if not plan.fork and plan.policy != "record-new":
+        may_go_out = plan.fork or plan.policy == "record-new"
+        if not may_go_out:
             environ.setdefault("OPENAI_API_KEY", NO_KEY)
+        elif environ.get("OPENAI_API_KEY") == NO_KEY:
+            del environ["OPENAI_API_KEY"]
         if option := hidden_by(command, environ.get("PATH")):
             raise ConfigError(f"Python's {option} {HIDES[option[1:]]}, through which a rerun begins; leave {option} out.")
         code = _run(command, environ, to_stderr=form is not None)
-        report = _report(Path(folder), command, code)
-    if code != expected_exit and not any(d.resolution == "stopped" for d in report.differences):
-        report.differences.append(Difference("program", "the program", note=f"it ended with exit code {code}, "
-                                                                            f"not {expected_exit}"))
+        failure = None if code == expected_exit else f"it ended with exit code {code}, not {expected_exit}"
+        report = _report(SharedAccount(folder), command, code, failure)
     _print(app, report, form, is_recorded)
     return report
 
@@ -108,20 +111,18 @@ def _run(command: tuple[str, ...], environ: dict[str, str], *, to_stderr: bool) 
     return code if code >= 0 else 128 - code
 
 
-def _report(folder: Path, command: tuple[str, ...], code: int) -> Report:
-    values = [json.loads(path.read_text()) for path in sorted(folder.glob("report-*.json"))]
-    failed = [value for value in values if "failed" in value]
-    if failed:
-        raise NotReplayable(failed[0]["failed"]) if failed[0]["exit_code"] != 2 else ConfigError(failed[0]["failed"])
-    whole = [value for value in values if "outcome" in value]
-    if not values:
+def _report(account: SharedAccount, command: tuple[str, ...], code: int, failure: str | None) -> Report:
+    events = list(account.told())
+    for event in events:
+        if "failed" in event:
+            raise NotReplayable(event["failed"]) if event["exit_code"] != 2 else ConfigError(event["failed"])
+    report = told(events, account.claimed(), failure)
+    if report is None:
         raise NotReplayable(f"{command[0]} ended with exit code {code}, and no Python program in it was answered from the "
                             "recording. Is it Python, in an environment that has otel-llm?")
-    if not whole:
-        raise NotReplayable(f"{command[0]} was killed (exit code {code}) before it could report.")
-    # a parent that only starts others has asked nothing; whoever asked says what was left
-    busy = [value for value in whole if value["answered_calls"] or value["live_calls"] or value["answered_tools"]]
-    return merged(busy or whole)
+    if all("begin" in event for event in events):
+        raise NotReplayable(f"{command[0]} was killed (exit code {code}) before it asked anything.")
+    return report
 
 
 def _print(app: App, report: Report, form: str | None, is_recorded: bool) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from otel_llm._environment import python_path
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.output import note
 from otel_llm.cli.run_check import HIDES, hidden_by
@@ -37,9 +38,7 @@ def run(app: App, seed: int | None, command: tuple[str, ...]) -> None:
 
 def recorded(environ: dict[str, str], store: str | None) -> dict[str, str]:
     """The environment in which a Python program records itself."""
-    auto = str(Path(__file__).resolve().parent.parent / "_auto")
-    rest = [p for p in environ.get("PYTHONPATH", "").split(os.pathsep) if p and p != auto]
-    environ["PYTHONPATH"] = os.pathsep.join([auto, *rest])
+    environ["PYTHONPATH"] = python_path(environ)
     if store:
         environ["OTEL_LLM_STORE"] = str(Path(store).absolute())
     return environ

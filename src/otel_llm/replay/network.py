@@ -1,13 +1,14 @@
-"""A closed network: while a program is rerun nothing of it reaches anybody, whatever library it uses.
+"""A closed network: while a program is rerun nothing of it reaches anybody, whatever library asks Python for a connection.
 
-An audit hook of the interpreter sees every `connect` and every name lookup before it happens, in C code too. Addresses on
+An audit hook of the interpreter sees every `connect` and every name lookup of Python's sockets before it happens. Addresses on
 this machine's file system (`AF_UNIX`) stay open, and so do the hosts that the user allows. A hook cannot be removed, so there is
-one for the life of the process, which does nothing while no gate is closed. Programs that the program starts, other than Python,
-are not held back.
+one for the life of the process, which does nothing while no gate is closed. What the interpreter does not see is not held back:
+libraries that bring sockets of their own (uvloop, gRPC, database drivers in C), and programs other than Python.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 from collections.abc import Collection
@@ -38,7 +39,7 @@ class Gate:
 
     def open(self) -> None:
         """Let everything through from now on."""
-        if self in _closed:
+        with contextlib.suppress(ValueError):  # another thread may do the same
             _closed.remove(self)
 
 

@@ -9,19 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from otel_llm import semconv
+from otel_llm.redaction import Redactor
+from otel_llm.replay.changes import Changes
 from otel_llm.values.canonical import canonical_json
 from otel_llm.values.errors import NotFound, NotReplayable
-from otel_llm.values.playback import Place, Recorded
+from otel_llm.values.playback import Place, Question, Recorded
 from otel_llm.values.session import Exchange, Step
 from otel_llm.values.store import Store
 
 STREAMED = "streamed upload"
 """Why a request is not on the tape that nobody can read without taking it from the program; its place tells which it is."""
 STEPS = ("workflow", "agent", "tool", "retrieval")
+NO_CONNECTION = ("APIConnectionError", "APITimeoutError")
 _BOUNDARY = re.compile(rb'boundary="?([^";\s]+)')
+_REDACTOR = Redactor(True)
 
 
 @dataclass(slots=True)
@@ -48,22 +54,29 @@ class Entry:
 
 @dataclass(slots=True)
 class Recording:
-    """All entries in the order of their start. `within` maps a span to those directly inside it."""
+    """All entries in the order of their start. `within` maps a span to those directly inside it.
+
+    `edits` is what a fork changed in its live calls, when the recording is one: its program asked without them.
+    """
 
     session_ids: tuple[str, ...]
     entries: list[Entry]
     within: dict[str, list[Entry]] = field(default_factory=dict)
+    edits: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def calls(self) -> list[Entry]:
         """The calls alone."""
         return [entry for entry in self.entries if entry.number]
 
-    def use(self, entry: Entry) -> None:
-        """An entry is done, and so is everything inside it."""
-        entry.used = True
-        for inner in self.within.get(entry.step.span_id, ()):
-            self.use(inner)
+    def use(self, entry: Entry) -> Iterator[Entry]:
+        """An entry is done, and so is everything inside it: all of these."""
+        waiting = [entry]
+        while waiting:
+            done = waiting.pop()
+            done.used = True
+            waiting += self.within.get(done.step.span_id, ())
+            yield done
 
 
 def load(store: Store, session_ids: Iterable[str]) -> Recording:
@@ -75,7 +88,7 @@ def load(store: Store, session_ids: Iterable[str]) -> Recording:
     steps = [step for session_id in chosen for step in store.steps(session_id)]
     steps.sort(key=lambda step: step.start_ns)
     by_id = {step.span_id: step for step in steps}
-    recording = Recording(chosen, [])
+    recording = Recording(chosen, [], edits=_edits(store, steps))
     number = 0
     missing: list[str] = []
     for step in steps:
@@ -89,7 +102,8 @@ def load(store: Store, session_ids: Iterable[str]) -> Recording:
             number += 1
             if exchange.omitted != STREAMED and (exchange.request_body is None or exchange.omitted):
                 missing.append(f"call {number}: {exchange.omitted or 'no bytes were recorded'}")
-        entry = Entry(Recorded(step, exchange), _name(step), _place(step, by_id), number if step.kind == "call" else 0)
+        entry = Entry(Recorded(step, exchange), _name(step), _place(step, by_id), number if step.kind == "call" else 0,
+                      used=step.kind == "call" and _never_left(step, exchange))
         recording.entries.append(entry)
         if step.parent_span_id is not None:
             recording.within.setdefault(_nearest(step, by_id), []).append(entry)
@@ -101,27 +115,67 @@ def load(store: Store, session_ids: Iterable[str]) -> Recording:
     return recording
 
 
-def exact_key(api: str, path: str, body: bytes | None, content_type: str = "") -> bytes:
-    """What two requests share that are the same byte for byte; a random multipart boundary does not count."""
-    found = _BOUNDARY.search(content_type.encode("latin-1", "replace"))
+def exact_key(request: Question | Exchange) -> bytes:
+    """What two requests share that are the same byte for byte; a random multipart boundary does not count.
+
+    What a model is asked is known by its body, wherever it is sent; other requests by method and path as well.
+    """
+    body, content_type = _content(request)
     data = body or b""
+    found = _BOUNDARY.search(content_type.encode("latin-1", "replace"))
     if found is not None:
         data = data.replace(found[1], b"boundary")
-    return hashlib.blake2b(b"\0".join((api.encode(), path.encode() if api == "generic" else b"", data)), digest_size=16).digest()
+    return _key(request, data)
 
 
-def equal_key(api: str, path: str, body: bytes | None) -> bytes | None:
-    """What two requests share that are equal as JSON; None for what is no JSON."""
+def equal_key(request: Question | Exchange) -> bytes | None:
+    """What two requests share that are equal as JSON, without their secrets; None for what is no JSON."""
+    body, _ = _content(request)
     try:
-        value = json.loads(body or b"")
+        value = json.loads(without_secrets(body or b""))
     except ValueError:
         return None
-    return exact_key(api, path, canonical_json(value).encode("utf-8", "surrogatepass"))
+    return _key(request, canonical_json(value).encode("utf-8", "surrogatepass"))
 
 
-def path_of(exchange: Exchange) -> str:
-    """The path of a recorded URL."""
-    return "/" + exchange.url.partition("://")[2].partition("/")[2]
+def _content(request: Question | Exchange) -> tuple[bytes | None, str]:
+    if isinstance(request, Exchange):
+        return request.request_body, request.request_type
+    return request.body, request.content_type
+
+
+def _key(request: Question | Exchange, data: bytes) -> bytes:
+    where = "" if data and request.api != "generic" else f"{request.method} {path_of(request.url)}"
+    return hashlib.blake2b(b"\0".join((request.api.encode(), where.encode(), data)), digest_size=16).digest()
+
+
+def without_secrets(body: bytes) -> bytes:
+    """A body as it is compared: a recording may have been made with redaction or without."""
+    return _REDACTOR.redact(body)[0]
+
+
+def path_of(url: str) -> str:
+    """The path of a URL."""
+    return "/" + url.partition("://")[2].partition("/")[2]
+
+
+def _edits(store: Store, steps: Iterable[Step]) -> Mapping[str, Any]:
+    """The changes that the first step says it was forked with."""
+    for step in steps:
+        try:
+            attributes = store.span(step.span_id).attributes
+            said = json.loads(str(attributes.get(semconv.OTEL_LLM_REPLAY_CHANGES) or "{}"))
+        except (NotFound, ValueError):
+            return {}
+        is_fork = attributes.get(semconv.OTEL_LLM_REPLAY_MODE) == "fork" and isinstance(said, dict)
+        return Changes(said.get("model"), said.get("set") or {}).edits if is_fork else {}
+    return {}
+
+
+def _never_left(step: Step, exchange: Exchange) -> bool:
+    """True of a call that failed before there was a request: it fails again before anybody is asked."""
+    return (exchange.api != "generic" and exchange.method == "POST" and not exchange.request_body and exchange.omitted is None
+            and exchange.status is None and step.error_type not in (None, *NO_CONNECTION))
 
 
 def _name(step: Step) -> str:

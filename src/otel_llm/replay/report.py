@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -60,8 +60,35 @@ class Report:
     live_cost: int = 0
     """Pico-USD of the live calls whose price is known."""
     differences: list[Difference] = field(default_factory=list)
+    unlisted: int = 0
+    """Differences that are not listed, because there were many before."""
     unreached: int = 0
     """Recorded calls behind the point where the program stopped."""
+
+    def add(self, name: str, more: int) -> None:
+        """Count more of something: the name of a field."""
+        setattr(self, name, getattr(self, name) + more)
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Count in what a process told (`otel_llm.replay.account`)."""
+        if "difference" in event:
+            self.differences.append(_difference(event["difference"]))
+        if "failed" in event:
+            self.differences.append(Difference("program", "a process of the program", note=event["failed"]))
+        for name, more in event.get("add", {}).items():
+            self.add(name, more)
+
+    def conclude(self, left: Iterable[tuple[str, str]], program_error: str | None = None) -> None:
+        """Say which calls (span ids and labels) the program did not ask. Where it was stopped or failed they are only counted."""
+        was_stopped = any(difference.resolution == "stopped" for difference in self.differences)
+        if program_error is not None and not was_stopped:
+            self.differences.append(Difference("program", "the program", note=program_error))
+        if self.mode == "fork":
+            return
+        if was_stopped or program_error is not None:
+            self.unreached = len(list(left))
+        else:
+            self.differences += [Difference("unasked", label, span_id) for span_id, label in left]
 
     @property
     def outcome(self) -> Outcome:
@@ -87,7 +114,8 @@ class Report:
                 f"{self.live_tools} tools run" if self.live_tools else "",
                 f"{self.unreached} calls not reached" if self.unreached else ""]
         head = f"{self.outcome}: " + ", ".join([counts, *filter(None, more)])
-        return "\n".join([head, *(difference.text for difference in self.differences)])
+        rest = [f"and {self.unlisted} more differences"] if self.unlisted else []
+        return "\n".join([head, *(difference.text for difference in self.differences), *rest])
 
     def as_json(self) -> dict[str, Any]:
         """All of it; `differences` as `Difference.as_json` has them."""
@@ -95,27 +123,20 @@ class Report:
                 "new_session_id": self.new_session_id, "recorded_calls": self.recorded_calls,
                 "answered_calls": self.answered_calls, "live_calls": self.live_calls, "answered_tools": self.answered_tools,
                 "live_tools": self.live_tools, "live_cost_pico_usd": self.live_cost, "unreached": self.unreached,
+                "unlisted": self.unlisted,
                 "differences": [difference.as_json() for difference in self.differences]}
 
 
-def merged(values: Sequence[Mapping[str, Any]]) -> Report:
-    """One report of what the processes of one program reported as JSON. Raises `ValueError` when there is none."""
-    if not values:
-        raise ValueError("no report")
-    first = values[0]
-    report = Report(first["mode"], tuple(first["session_ids"]), first["new_session_id"], first["recorded_calls"])
-    for value in values:
-        for count in ("answered_calls", "live_calls", "answered_tools", "live_tools"):
-            setattr(report, count, getattr(report, count) + value[count])
-        report.live_cost += value["live_cost_pico_usd"]
-    report.unreached = min(value["unreached"] for value in values)
-    unasked: list[set[str]] = []
-    for value in values:
-        found = [_difference(d) for d in value["differences"]]
-        unasked.append({d.label for d in found if d.kind == "unasked"})
-        report.differences += [d for d in found if d.kind != "unasked" or len(values) == 1]
-    if len(values) > 1:
-        report.differences += [Difference("unasked", label) for label in sorted(set.intersection(*unasked))]
+def told(events: Iterable[Mapping[str, Any]], claimed: Collection[str], program_error: str | None = None) -> Report | None:
+    """The report of what the processes of one program told; None when none of them began."""
+    events = list(events)
+    said = next((event["begin"] for event in events if "begin" in event), None)
+    if said is None:
+        return None
+    report = Report(said["mode"], tuple(said["session_ids"]), said["new_session_id"], said["recorded_calls"])
+    for event in events:
+        report.take(event)
+    report.conclude([(span_id, label) for span_id, label in said["calls"] if span_id not in claimed], program_error)
     return report
 
 

@@ -1,8 +1,7 @@
 """A program against its recording: which recorded step answers what the program asks, and what is noted when none does.
 
-A call is matched by its request, first byte for byte, then as JSON; of several equal ones the first that stood at the same
-place and was not used yet. So the order of calls that run side by side does not matter. What matches nothing is a divergence:
-the nearest unused recording (same place, most values in common) is named with the fields that differ, and the policy decides:
+A call is answered by the recorded call with an equal request (`otel_llm.replay.matching`). What matches nothing is a divergence:
+the nearest unused recording is named with the fields that differ, and the policy decides:
 
     strict        the program gets `ReplayDiverged`
     lenient       the program gets the answer of the nearest recording
@@ -14,27 +13,29 @@ that were given; tools are answered from the recording where it knows their argu
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from otel_llm import semconv
+from otel_llm.replay.account import Account
 from otel_llm.replay.changes import Changes, edit
-from otel_llm.replay.fields import FieldChange, body_changes, shared_fields
-from otel_llm.replay.recording import Entry, Recording, equal_key, exact_key, path_of
+from otel_llm.replay.credentials import is_loopback, origin_of, show_origin
+from otel_llm.replay.fields import FieldChange, body_changes
+from otel_llm.replay.matching import Index, came_to
+from otel_llm.replay.recording import Entry, Recording, path_of
 from otel_llm.replay.report import Difference, Kind, Report
 from otel_llm.values.canonical import canonical_json
-from otel_llm.values.errors import BudgetExceeded, ConfigError, ReplayDiverged
+from otel_llm.values.errors import BudgetExceeded, ConfigError, NotReplayable, ReplayDiverged
 from otel_llm.values.playback import Live, Place, Player, Question, Recorded
 
 Policy = Literal["strict", "lenient", "record-new"]
 POLICIES: tuple[Policy, ...] = ("strict", "lenient", "record-new")
-MAX_NEAR = 50
-"""How many unused recordings are looked at for the nearest."""
 MAX_NOTED = 100
+_OURS = tuple(kind.__name__ for kind in (ReplayDiverged, NotReplayable, BudgetExceeded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class Rules:
     """Live calls at most; None is no limit."""
     max_cost: int | None = None
     """Pico-USD that live calls may cost before no more goes out; None is no limit."""
+    only_local: bool = False
+    """Live calls may go to this machine and nowhere else, because nobody has said yes to more."""
 
     def checked(self, recording: Recording) -> Rules:
         """These rules, when they can be followed. Raises `ConfigError` otherwise."""
@@ -70,10 +73,14 @@ class Rules:
 class Rerun(Player):
     """Answers a program from a recording and keeps the account. One for each run; safe in any number of threads."""
 
-    def __init__(self, recording: Recording, rules: Rules = Rules(), new_session_id: str | None = None) -> None:
+    def __init__(
+        self, recording: Recording, rules: Rules = Rules(), new_session_id: str | None = None, account: Account | None = None
+    ) -> None:
         self._recording, self._rules = recording, rules.checked(recording)
-        self._lock = threading.RLock()
-        self._is_live = False
+        self._account = account or Account()
+        self._index = Index(recording, self._account.claim)
+        self._locks = (os.getpid(), threading.RLock())
+        self._is_live = self._is_finished = False
         is_fork = rules.fork or rules.fork_at is not None
         new_id = new_session_id or f"sess-{secrets.token_hex(8)}"
         self.report = Report("fork" if is_fork else "rerun", recording.session_ids, new_id, len(recording.calls))
@@ -84,16 +91,13 @@ class Rerun(Player):
         if is_fork:
             said = {"at": rules.fork_at, **rules.changes.as_json()}
             self._attributes[semconv.OTEL_LLM_REPLAY_CHANGES] = canonical_json({k: v for k, v in said.items() if v is not None})
-        self._exact: dict[bytes, list[Entry]] = defaultdict(list)
-        self._equal: dict[bytes, list[Entry]] | None = None
-        self._functions: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-        for entry in recording.entries:
-            exchange = entry.recorded.exchange
-            if entry.number:
-                key = exact_key(exchange.api, path_of(exchange), exchange.request_body, exchange.request_type)
-                self._exact[key].append(entry)
-            else:
-                self._functions[entry.step.kind, entry.name].append(entry)
+
+    @property
+    def _lock(self) -> threading.RLock:
+        """One lock a process: the child of a fork must not wait for a thread that it does not have."""
+        if self._locks[0] != os.getpid():
+            self._locks = (os.getpid(), threading.RLock())
+        return self._locks[1]
 
     # ---- what the taps ask --------------------------------------------------------------------------------------------
 
@@ -120,53 +124,50 @@ class Rerun(Player):
     def call(self, question: Question) -> Recorded | Live:
         """The recorded call that answers this one. Raises `ReplayDiverged` under the strict policy."""
         with self._lock:
-            if self.report.mode == "fork" and self._is_live:
+            is_open, at = self.report.mode == "fork" and self._is_live, self._rules.fork_at
+            if is_open and at is None:
                 return self._live(question)
-            entry = self._match(question)
-            if entry is not None:
-                if self._rules.fork_at is not None and entry.number >= self._rules.fork_at:
+            while (entry := self._index.call(question)) is not None:
+                if at is not None and entry.number >= at:
                     return self._live(question)
-                return self._give(entry)
-            return self._missed(question)
+                if self._index.take(entry):
+                    return self._give(entry)
+            return self._live(question) if is_open else self._missed(question)
 
     def step(self, kind: str, name: str, arguments: bytes, place: Place) -> Recorded | None:
         """The recorded outcome of a tool or a retrieval with these arguments."""
         with self._lock:
-            known = self._functions.get((kind, name), [])
             if name in self._rules.live_tools or "*" in self._rules.live_tools:
-                self.report.live_tools += 1
+                self._count("live_tools")
                 return None
-            fitting = [e for e in known if _same_json(e.recorded.exchange.request_body, arguments)]
-            entry = _first(fitting, place)
-            if entry is None and fitting and self._is_live:
-                entry = fitting[-1]
-            if entry is not None:
-                return self._result(entry)
+            while (entry := self._index.function(kind, name, arguments, place, again=self._is_live)) is not None:
+                if self._is_live and _missing(entry):
+                    break
+                if entry.used or self._take(entry):
+                    return self._result(entry)
             if self._is_live or (self.report.mode == "fork" and self._rules.fork_at is None):
                 self._is_live = True
-                self.report.live_tools += 1
+                self._count("live_tools")
                 return None
-            nearest = _first(known, place)
-            return self._other_arguments(kind, name, arguments, nearest)
+            return self._other_arguments(kind, name, arguments, place)
 
     def ended(self, kind: str, name: str, place: Place, result: bytes, error_type: str | None) -> None:
         """Compares what a step came to with what it came to when it was recorded."""
         with self._lock:
-            if self.report.mode == "fork" or error_type == ReplayDiverged.__name__:
+            if self.report.mode == "fork" or error_type in _OURS:
                 return
-            known = self._functions.get((kind, name), [])
-            entry = _first([e for e in known if not _came_to(e, result, error_type)], place) or _first(known, place)
+            entry = self._index.outcome(kind, name, place, result, error_type)
             if entry is None:
                 return
             entry.used = True
-            changes = _came_to(entry, result, error_type)
+            changes = came_to(entry, result, error_type)
             if changes:
                 self._note("result", entry.label, entry, changes)
 
     def spent(self, cost: int) -> None:
         """Counts what live calls cost."""
         with self._lock:
-            self.report.live_cost += cost
+            self._count("live_cost", cost)
 
     def beyond(self, recorded: Recorded, reason: str) -> ReplayDiverged:
         """Notes that an answer was wanted further than it was recorded."""
@@ -179,69 +180,51 @@ class Rerun(Player):
     def finish(self, program_error: str | None = None) -> Report:
         """The report, with what the program did not ask any more. `program_error` says how it failed, if it did."""
         with self._lock:
-            left = [e for e in self._recording.calls if not e.used]
-            if program_error is not None and not any(d.resolution == "stopped" for d in self.report.differences):
-                self._note("program", "the program", None, note=program_error)
-            if self.report.differences or self.report.mode == "fork":
-                self.report.unreached = 0 if self.report.mode == "fork" else len(left)
-            else:
-                for entry in left:
-                    self._note("unasked", entry.label, entry)
+            if not self._is_finished:
+                self._is_finished = True
+                for event in self._account.others():
+                    self.report.take(event)
+                claimed = self._account.claimed()
+                left = [(e.step.span_id, e.label) for e in self._recording.calls if not e.used and e.step.span_id not in claimed]
+                self.report.conclude(left, program_error)
             return self.report
 
-    # ---- matching -----------------------------------------------------------------------------------------------------
-
-    def _match(self, question: Question) -> Entry | None:
-        key = exact_key(question.api, question.path, question.body, question.content_type)
-        entry = _first(self._exact.get(key, []), question.place)
-        if entry is None and question.body:
-            equal = equal_key(question.api, question.path, question.body)
-            entry = None if equal is None else _first(self._by_value().get(equal, []), question.place)
-        if entry is None and question.body is None:
-            entry = _first([e for e in self._recording.calls if not e.recorded.exchange.request_body
-                            and e.recorded.exchange.api == question.api], question.place)
-        return entry
-
-    def _by_value(self) -> dict[bytes, list[Entry]]:
-        """Entries by their request as JSON; made when the first request is not there byte for byte."""
-        if self._equal is None:
-            self._equal = defaultdict(list)
-            for entry in self._recording.calls:
-                exchange = entry.recorded.exchange
-                key = equal_key(exchange.api, path_of(exchange), exchange.request_body)
-                if key is not None:
-                    self._equal[key].append(entry)
-        return self._equal
+    # ---- what they get -------------------------------------------------------------------------------------------------
 
     def _give(self, entry: Entry) -> Recorded:
-        entry.used = True
-        self.report.answered_calls += 1
+        self._count("answered_calls")
         return entry.recorded
 
-    def _live(self, question: Question) -> Live:
-        """The call goes out. Under a fork with the changes that were given; a change that does not fit the body is none."""
-        self._check_caps()
-        self._is_live = True
-        self.report.live_calls += 1
-        changes = self._rules.changes
-        if not changes.edits or question.body is None or question.api == "generic":
-            return Live()
-        edits = changes.edits if question.api != "openai_embeddings" else {k: v for k, v in changes.edits.items() if k != "model"}
-        return Live(edit(question.body, edits) if edits else None)
+    def _count(self, name: str, more: int = 1) -> None:
+        self.report.add(name, more)
+        self._account.tell({"add": {name: more}})
 
-    def _check_caps(self) -> None:
+    def _live(self, question: Question) -> Live:
+        """The call goes out, under a fork with the changes that were given. Raises `BudgetExceeded` at a cap."""
+        self._check_caps(question)
+        self._is_live = True
+        self._count("live_calls")
+        edits = self._rules.changes.edits if question.api != "generic" else {}
+        if question.api == "openai_embeddings":
+            edits.pop("model", None)
+        return Live((lambda body: edit(body, edits)) if edits else None)
+
+    def _check_caps(self, question: Question) -> None:
         """Raise before a call goes out that a cap forbids."""
         calls, cost, sent = self._rules.max_calls, self._rules.max_cost, self.report.live_calls
-        if calls is not None and sent >= calls:
-            raise BudgetExceeded(f"Stopped at the cap of {calls} live calls. Raise --max-calls to let more out.")
-        if cost is not None and self.report.live_cost >= cost:
+        if self._rules.only_local and not is_loopback(origin := origin_of(question.url)):
+            raise BudgetExceeded(f"Stopped at a call to {show_origin(origin)}: the recorded calls went to this machine; nobody "
+                                 "has confirmed that others may go out. --yes does.")
+        if cost is not None and self._account.total("live_cost", self.report.live_cost) >= cost:
             raise BudgetExceeded(f"Stopped at the cap on cost after {sent} live calls. Raise --max-cost to let more out.")
+        if calls is not None and not any(self._account.claim(f"live-{n}") for n in range(sent, calls)):
+            raise BudgetExceeded(f"Stopped at the cap of {calls} live calls. Raise --max-calls to let more out.")
 
     def _missed(self, question: Question) -> Recorded | Live:
-        nearest = self._nearest(question)
+        nearest = self._index.nearest_call(question)
         changes = [] if nearest is None else body_changes(nearest.recorded.exchange.request_body, question.body)
         kind: Kind = "request" if nearest is not None else "extra"
-        label = nearest.label if nearest is not None else f"a call to {question.path}"
+        label = nearest.label if nearest is not None else f"a call to {path_of(question.url)}"
         note = "" if nearest is not None else self._extra(question)
         if self.report.mode == "fork" and self._rules.fork_at is None:
             return self._live(question)
@@ -249,49 +232,47 @@ class Rerun(Player):
             self._note(kind, label, nearest, changes, note, resolution="live")
             return self._live(question)
         if self._rules.policy == "lenient" and nearest is not None:
+            if not self._index.take(nearest):
+                return self.call(question)
             self._note(kind, label, nearest, changes, resolution="recorded")
             return self._give(nearest)
         raise ReplayDiverged(self._note(kind, label, nearest, changes, note, resolution="stopped").text)
 
     def _extra(self, question: Question) -> str:
         """What there is to say of a call when no unused recording is left that it could be."""
-        known = self._exact.get(exact_key(question.api, question.path, question.body, question.content_type))
-        if known:
-            return f"it is {known[0].label}, asked once more than it was recorded"
+        known = self._index.used(question)
+        if known is not None:
+            return f"it is {known.label}, asked once more than it was recorded"
         words = (question.body or b"").decode("utf-8", "replace")
         return f"{words[-200:]} (is it in another session? --with answers from that one too)"
 
-    def _nearest(self, question: Question) -> Entry | None:
-        """The unused call that this one is most likely meant to be."""
-        free = [e for e in self._recording.calls if not e.used and e.recorded.exchange.api == question.api]
-        here = [e for e in free if e.place == question.place] or free
-        return max(here[:MAX_NEAR], default=None,
-                   key=lambda e: shared_fields(e.recorded.exchange.request_body, question.body))
-
-    def _other_arguments(self, kind: str, name: str, arguments: bytes, nearest: Entry | None) -> Recorded | None:
+    def _other_arguments(self, kind: str, name: str, arguments: bytes, place: Place) -> Recorded | None:
+        nearest = self._index.nearest_function(kind, name, arguments, place)
         label = nearest.label if nearest is not None else f"{kind} {name}"
         changes = [] if nearest is None else body_changes(nearest.recorded.exchange.request_body, arguments)
         what: Kind = "arguments" if nearest is not None else "extra"
         if self._rules.policy == "record-new":
             self._note(what, label, nearest, changes, resolution="live")
-            self.report.live_tools += 1
+            self._count("live_tools")
             return None
         if self._rules.policy == "lenient" and nearest is not None:
+            if not self._take(nearest):
+                return self._other_arguments(kind, name, arguments, place)
             self._note(what, label, nearest, changes, resolution="recorded")
             return self._result(nearest)
         hint = f"--live-tool {name} runs it"
         raise ReplayDiverged(self._note(what, label, nearest, changes, note=hint, resolution="stopped").text)
 
-    def _result(self, entry: Entry) -> Recorded:
-        """The outcome of a tool; raises `ReplayDiverged` when the recording does not hold it."""
-        exchange = entry.recorded.exchange
-        why = (exchange.omitted or ("it never ended" if exchange.response_body is None and entry.step.error_type is None else "")
-               or ("it holds what JSON cannot" if exchange.opaque else ""))
+    def _take(self, entry: Entry) -> bool:
+        """A tool's outcome is given, when the recording holds it. Raises `ReplayDiverged` otherwise."""
+        why = _missing(entry)
         if why:
             note = f"its result is not in the recording ({why}); --live-tool {entry.name} runs it"
             raise ReplayDiverged(self._note("beyond", entry.label, entry, note=note, resolution="stopped").text)
-        self._recording.use(entry)
-        self.report.answered_tools += 1
+        return self._index.take(entry)
+
+    def _result(self, entry: Entry) -> Recorded:
+        self._count("answered_tools")
         return entry.recorded
 
     def _note(
@@ -301,24 +282,17 @@ class Rerun(Player):
         found = Difference(kind, label, entry.step.span_id if entry is not None else None, tuple(fields), note, resolution)
         if len(self.report.differences) < MAX_NOTED:
             self.report.differences.append(found)
+            self._account.tell({"difference": found.as_json()})
+        else:
+            self._count("unlisted")
         return found
 
 
-def _first(entries: list[Entry], place: Place) -> Entry | None:
-    """The first that is free, at this place if there is one."""
-    free = [entry for entry in entries if not entry.used]
-    return next((entry for entry in free if entry.place == place), free[0] if free else None)
-
-
-def _came_to(entry: Entry, result: bytes, error_type: str | None) -> list[FieldChange]:
-    """How the outcome of a step differs from its recording; nothing where none was recorded."""
-    exchange, before = entry.recorded.exchange, entry.step.error_type
-    if before != error_type:
-        return [FieldChange("error", before, error_type)]
-    if error_type is not None or exchange.response_body is None or exchange.omitted:
-        return []
-    return body_changes(exchange.response_body, result)
-
-
-def _same_json(old: bytes | None, new: bytes) -> bool:
-    return old == new or not body_changes(old, new)
+def _missing(entry: Entry) -> str:
+    """Why the outcome of a tool is not in the recording; empty when it is."""
+    exchange = entry.recorded.exchange
+    if exchange.omitted is not None:
+        return exchange.omitted
+    if exchange.response_body is None and entry.step.error_type is None:
+        return "it never ended"
+    return "it holds what JSON cannot" if exchange.opaque else ""

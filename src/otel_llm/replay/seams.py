@@ -19,7 +19,8 @@ Undo = Callable[[], None]
 
 
 def seeded(seed: int) -> Undo:
-    """Let `random` and `uuid4` begin at a number; gives the function that lets ids be random again."""
+    """Let `random` and `uuid4` begin at a number; gives the function that lets ids be random again, and puts `random` back."""
+    state = random.getstate()
     random.seed(seed)
     source = random.Random(seed)
     original = uuid.uuid4
@@ -27,7 +28,7 @@ def seeded(seed: int) -> Undo:
 
     def undo() -> None:
         uuid.uuid4 = original
-        random.seed()
+        random.setstate(state)
 
     return undo
 

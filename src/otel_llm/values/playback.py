@@ -8,7 +8,7 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,11 +21,11 @@ Place = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A call that the program is about to make. `body` is as it would be written, redacted; None for a streamed upload."""
+    """A call that the program is about to make. `url` ends before the query; `body` is redacted, None for a streamed upload."""
 
     api: str
     method: str
-    path: str
+    url: str
     content_type: str
     body: bytes | None
     place: Place = ()
@@ -41,9 +41,9 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The request goes out; `body` replaces the one that the program made, None leaves it as it is."""
+    """The request goes out; `change` makes what is sent of the body that the program wrote, None leaves it as it is."""
 
-    body: bytes | None = None
+    change: Callable[[bytes], bytes] | None = None
 
 
 class Player(Protocol):

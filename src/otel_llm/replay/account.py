@@ -1,0 +1,93 @@
+"""What a rerun has given and noted: of one process, or of all processes of a program together.
+
+The processes of a program that is rerun from the terminal share a directory. A step is *claimed* in it by a file that only one of
+them can make, so that workers which ask the same get one answer each. What happens is *told* there, a line at once, and so a
+process that ends by `os._exit` or a signal is judged by what it did, and a fork need not know that it is one.
+
+    claim-SPAN_ID      somebody has got this step (claim-live-N: the Nth live call went out)
+    told-PID.jsonl     {"begin": {…}} {"add": {"answered_calls": 1}} {"difference": {…}} {"failed": "…", "exit_code": 3}
+                       {"over": true}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from otel_llm.values.errors import NotReplayable
+
+Event = Mapping[str, Any]
+
+
+class Account:
+    """The account of a process alone."""
+
+    def claim(self, name: str) -> bool:
+        """True for the first that claims this."""
+        return True
+
+    def tell(self, event: Event) -> None:
+        """Something that happened."""
+
+    def total(self, name: str, own: int) -> int:
+        """What all processes have added to a count; `own` is what this one did."""
+        return own
+
+    def others(self) -> Iterable[dict[str, Any]]:
+        """What other processes have told."""
+        return ()
+
+    def claimed(self) -> set[str]:
+        """The span ids of the steps that were claimed, as far as other processes might have."""
+        return set()
+
+
+class SharedAccount(Account):
+    """The account of the processes that share a directory."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._folder = Path(folder)
+
+    def claim(self, name: str) -> bool:
+        """True for the first process that claims this. Raises `NotReplayable` in one that has outlived the rerun."""
+        try:
+            os.close(os.open(self._folder / f"claim-{name}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            raise NotReplayable("The rerun is over, so nobody answers this process any more.") from None
+        return True
+
+    def tell(self, event: Event) -> None:
+        """A line that outlives this process, however it ends."""
+        place = self._folder / f"told-{os.getpid()}.jsonl"
+        try:
+            out = os.open(place, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        except FileNotFoundError:  # the rerun is over, and nobody listens
+            return
+        try:
+            os.write(out, json.dumps(event).encode() + b"\n")
+        finally:
+            os.close(out)
+
+    def total(self, name: str, own: int) -> int:
+        """What all processes have added to a count."""
+        return sum(event["add"].get(name, 0) for event in self.told() if "add" in event)
+
+    def others(self) -> Iterable[dict[str, Any]]:
+        """What other processes have told."""
+        return self.told(but=f"told-{os.getpid()}.jsonl")
+
+    def told(self, but: str = "") -> Iterator[dict[str, Any]]:
+        """All that happened, process by process; a line that death cut short is left out."""
+        for place in sorted(place for place in self._folder.glob("told-*.jsonl") if place.name != but):
+            for line in place.read_bytes().splitlines(keepends=True):
+                if line.endswith(b"\n"):
+                    yield json.loads(line)
+
+    def claimed(self) -> set[str]:
+        """The span ids of all steps that were given."""
+        return {place.name.removeprefix("claim-") for place in self._folder.glob("claim-*")}
