@@ -1,9 +1,10 @@
 """Running a program against its recording: `otel_llm.replaying()` in Python, and what `otel-llm replay rerun` starts.
 
     otel-llm replay rerun ─ plan.json ─→ the program's interpreters ─ init() ─ begin(plan) ─ taps ask the player
-                          ←─ what each of them tells, line by line (`otel_llm.replay.account`) ─┘
+                          ←─ what each of them tells, line by line (`otel_llm.replay.rerun.account`) ─┘
 
-The plan is a file that OTEL_LLM_REPLAY_PLAN names: which sessions of which store, the rules, the directory that they share.
+The plan is a file that OTEL_LLM_REPLAY_PLAN names: which sessions or traces of which store, the rules, the directory that they
+share.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from typing import Any
 
 from otel_llm import _setup
 from otel_llm._environment import PLAN, python_path
-from otel_llm.replay import seams
-from otel_llm.replay.account import SharedAccount
-from otel_llm.replay.changes import Changes
-from otel_llm.replay.network import Gate
-from otel_llm.replay.recording import Recording, load
-from otel_llm.replay.report import Report
-from otel_llm.replay.rerun import Rerun, Rules
+from otel_llm.replay.requests.changes import Changes
+from otel_llm.replay.rerun import seams
+from otel_llm.replay.rerun.account import SharedAccount
+from otel_llm.replay.rerun.network import Gate
+from otel_llm.replay.rerun.player import Rerun, Rules
+from otel_llm.replay.rerun.recording import Recording, load
+from otel_llm.replay.rerun.report import Report
 from otel_llm.transfer import session_file
 from otel_llm.transfer.session_file import SessionFile
 from otel_llm.values.errors import ConfigError, NotReplayable, ReplayDiverged
 from otel_llm.values.playback import Live, Place, Question, Recorded
+from otel_llm.values.session import Ref
 from otel_llm.values.settings import Settings
 
 MEMORY, ROOM = "/dev/shm", 16_000_000
@@ -48,7 +50,7 @@ class Plan:
     """
 
     store: str
-    session_ids: tuple[str, ...]
+    ids: tuple[str, ...]
     new_session_id: str
     shared: str
     policy: str = "strict"
@@ -84,7 +86,7 @@ def read_plan(path: str) -> Plan:
     """The plan in a file. Raises `ConfigError` when it is none."""
     try:
         value = json.loads(Path(path).read_text())
-        return Plan(**{**value, "session_ids": tuple(value["session_ids"]), "live_tools": tuple(value["live_tools"]),
+        return Plan(**{**value, "ids": tuple(value["ids"]), "live_tools": tuple(value["live_tools"]),
                        "allowed_hosts": tuple(value["allowed_hosts"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"{PLAN}={path} holds no plan ({error}); `otel-llm replay rerun` sets it.") from None
@@ -118,7 +120,7 @@ def begin(path: str) -> None:
     try:
         if plan.is_recorded:
             _setup.init()
-        recording = _load(Settings.resolve({"store": plan.store}), plan.session_ids)
+        recording = _load(Settings.resolve({"store": plan.store}), plan.ids)
         player = _Gated(recording, plan.rules, plan.new_session_id, account)
         _play(player)
         _seams(player, clock=plan.clock, seed=plan.seed)
@@ -153,7 +155,7 @@ def replaying(
     gave: `rerun.report`.
 
     Args:
-        sessions: ids of sessions in the store, as the terminal takes them, or paths of session files (`*.session`).
+        sessions: ids of sessions or traces in the store, as the terminal takes them, or paths of session files (`*.session`).
         policy: `strict` raises `ReplayDiverged` at the call that is not in the recording, `lenient` answers with the nearest,
             `record-new` lets it go out.
         live_tools: tools that run as they are; `*` is all.
@@ -171,8 +173,9 @@ def replaying(
     names = [os.fspath(one) for one in sessions]
     names = [os.path.abspath(one) if session_file.is_session_file(one) else one for one in names]
     with tempfile.TemporaryDirectory(prefix="otel-llm-rerun-", dir=_room(0), ignore_cleanup_errors=True) as shared:
-        player = _Gated(_load(settings, names), rules, account=SharedAccount(shared))
-        found = tuple(names) if any(map(session_file.is_session_file, names)) else player.report.session_ids
+        recording = _load(settings, names)
+        player = _Gated(recording, rules, account=SharedAccount(shared))
+        found = tuple(names) if any(map(session_file.is_session_file, names)) else recording.ids
         plan = Plan(str(_setup.store_directory(settings).absolute()), found, player.report.new_session_id, shared, policy, speed,
                     tools, tuple(allow_hosts), is_recorded=False, is_closed=block_network, clock=clock, seed=seed)
         with _playing(player), _undoing(_seams(player, clock=clock, seed=seed)), _answered_children(plan):
@@ -283,8 +286,12 @@ def _load(settings: Settings, sessions: Collection[str]) -> Recording:
     if files:
         return _from_files(files)
     with _setup.open_store(settings) as store:
-        found = [store.resolve(given) for given in sessions]
-        return load(store, [ref.session_id or ref.id for ref in found])
+        return load(store, [_id_of(store.resolve(given)) for given in sessions])
+
+
+def _id_of(ref: Ref) -> str:
+    """What a rerun is answered from: a trace that was named, else the whole session."""
+    return ref.id if ref.kind == "trace" else ref.session_id or ref.id
 
 
 def _from_files(places: Collection[str]) -> Recording:

@@ -104,7 +104,7 @@ def test_a_spool_that_cannot_be_written_is_found_out_too(
     mixed: Recording, sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = len(sim.exchanges)
-    monkeypatch.setattr("otel_llm.cli.reissue_plan.os.access", lambda path, mode: Path(path).name != "spool")
+    monkeypatch.setattr("otel_llm.cli.replay.reissue_plan.os.access", lambda path, mode: Path(path).name != "spool")
 
     done = on_store(mixed.directory, "replay", "reissue", "mixed")
 

@@ -255,7 +255,7 @@ def test_huge_answers_make_small_reports(rec: Recording, client: Any, tmp_path: 
 
 
 def test_many_large_differences_have_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    from otel_llm.replay import wording
+    from otel_llm.replay.compare import wording
 
     monkeypatch.setattr(wording.Room.__init__, "__defaults__", (20_000,))
     store = MemoryStore()

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 
 from cli.program import build
 from cli.terminal import NOW, empty, on_terminal, otel_llm, piped
-from otel_llm.cli.rows import call_columns, session_columns
+from otel_llm.cli.look.rows import call_columns, session_columns
 from otel_llm.cli.verbs import GROUPS, REPLAY_VERBS, VERBS
 from otel_llm.values.errors import StoreDamaged
 from otel_llm.values.session import SessionRow, Step

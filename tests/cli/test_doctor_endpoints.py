@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli.terminal import empty, otel_llm
-from otel_llm.cli.endpoints import advice
+from otel_llm.cli.move.endpoints import advice
 from otel_llm.values.destination import Destination
 from support.otlp_sink import OtlpSink, hang, reply
 
@@ -77,7 +77,7 @@ def test_a_host_that_has_no_address_is_said() -> None:
 
 
 def test_one_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otel_llm.cli.endpoints.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("otel_llm.cli.move.endpoints.TIMEOUT_S", 0.2)
     with OtlpSink() as sink:
         sink.script(hang())
 

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 import otel_llm
 from cli.terminal import NOW, Run, app_of, on_store, on_terminal
 from cli.terminal import otel_llm as on_memory
-from otel_llm.cli.tail import watch
+from otel_llm.cli.look.tail import watch
 from otel_llm.testing import Simulator, error
 from otel_llm.values.session import Filter
 from replay.memory_store import T0, MemoryStore, S, Writer
@@ -222,7 +222,7 @@ class TestLists:
         assert " ".join(f"{row['span_id'][0]}{row['span_id'][-1]}" for row in json.loads(run.out)) == expected
 
     def test_more_rows_than_a_page_are_sorted(self, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("otel_llm.cli.rows_order.PAGE", 2)
+        monkeypatch.setattr("otel_llm.cli.look.rows_order.PAGE", 2)
 
         run = on_memory(store, "calls", "--sort", "cost", "--json", "-n", "4")
 

@@ -14,7 +14,9 @@ from cli.terminal import on_store
 from support.recording import Recording
 
 READING = ("sessions", "calls", "show @1", "call @1:1", "search river", "tail -n 1", "replay diff @1:1 @1:1", "replay reissue @1",
-           "export jsonl", "doctor")
+           "export jsonl", "doctor",
+           "forward status", "forward run --until-empty", "forward retry", "forward drop jaeger --yes",
+           "replay rerun @1 -- true", "replay fork @1 -- true", "replay check @1", "replay compare @1")
 
 
 @pytest.mark.parametrize("command", READING)

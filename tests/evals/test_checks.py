@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from otel_llm.evals.checks import FORMS, read_check, read_checks
 from otel_llm.evals.plain import likeness, normal_words, same_value
 from otel_llm.evals.regex import MAX_TEXT, Regex
-from otel_llm.replay.compare import Answer
+from otel_llm.replay.compare.answers import Answer
 from otel_llm.values.errors import ConfigError
 from otel_llm.values.evaluation import Score
 

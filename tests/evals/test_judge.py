@@ -10,7 +10,7 @@ import pytest
 
 from otel_llm.evals.checks import read_check
 from otel_llm.evals.judge import MAX_TEXT, Judge, asked, verdict
-from otel_llm.replay.compare import Answer
+from otel_llm.replay.compare.answers import Answer
 from otel_llm.testing import Simulator, error, raw
 from otel_llm.values.call import Message, Request, Text, ToolCall, ToolResult
 from otel_llm.values.evaluation import Score

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from forward.conftest import Place
 from otel_llm.cli.verbs import root
+from otel_llm.store.sqlite import SqliteStore
 from support.otlp_sink import OtlpSink, reply
 
 
@@ -73,7 +74,9 @@ def test_dropping_asks_first(place: Place, otel_llm: object) -> None:
     assert unknown.exit_code == 2
 
 
-def test_a_store_that_sends_nothing_on_says_how(otel_llm: object) -> None:
+def test_a_store_that_sends_nothing_on_says_how(place: Place, otel_llm: object) -> None:
+    SqliteStore(place.directory).close()
+
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" in otel_llm("forward", "status").stderr  # type: ignore[operator]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_llm.replay import align as module
-from otel_llm.replay.align import align
+from otel_llm.replay.compare import align as module
+from otel_llm.replay.compare.align import align
 from otel_llm.values.session import Step
 
 WORDS = ["order", "river", "Oslo", "rain", "snow"]

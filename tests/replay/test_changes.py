@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_llm.replay.changes import Changes, edit, read_setting
+from otel_llm.replay.requests.changes import Changes, edit, read_setting
 from otel_llm.values.errors import ConfigError, NotReplayable
 
 BODY = b'{"model": "a", "messages": [{"role": "user", "content": "h\\u00e9"}], "temperature": 1.0, "n": 1}'

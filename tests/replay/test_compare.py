@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_llm.adapters import by_name, read_call
-from otel_llm.replay.compare import MAX_WORDS, Answer, answer_of, compare, diff_tools, diff_words, is_new_failure, vectors_of
+from otel_llm.replay.compare.answers import (
+    MAX_WORDS,
+    Answer,
+    answer_of,
+    compare,
+    diff_tools,
+    diff_words,
+    is_new_failure,
+    vectors_of,
+)
 from otel_llm.values.call import Cost, Usage
 
 

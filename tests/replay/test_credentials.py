@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otel_llm.replay.credentials import credential, is_loopback, key_variable, origin_of, show_origin
+from otel_llm.replay.requests.credentials import credential, is_loopback, key_variable, origin_of, show_origin
 from otel_llm.values.errors import ConfigError, NotReplayable
 
 OPENAI = "https://api.openai.com/v1/chat/completions"

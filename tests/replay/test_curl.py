@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from otel_llm.replay.curl import to_curl, to_python
+from otel_llm.replay.requests.curl import to_curl, to_python
 from otel_llm.testing import Simulator
 from otel_llm.values.errors import NotReplayable
 from otel_llm.values.session import Exchange

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_llm.replay.compare import diff_words
-from otel_llm.replay.edits import opcodes
+from otel_llm.replay.compare.answers import diff_words
+from otel_llm.replay.compare.edits import opcodes
 
 letters = st.text(st.sampled_from("abc"), max_size=12)
 

@@ -10,8 +10,8 @@ import pytest
 
 import otel_llm
 from otel_llm import semconv
-from otel_llm.replay.changes import Changes, PromptText
-from otel_llm.replay.instructions import set_instructions
+from otel_llm.replay.requests.changes import Changes, PromptText
+from otel_llm.replay.requests.instructions import set_instructions
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.values.errors import NotReplayable
 from replay.agents import MODEL, SYSTEM, Stage, user

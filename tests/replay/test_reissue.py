@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from otel_llm import semconv
-from otel_llm.replay.budget import Caps
-from otel_llm.replay.changes import Changes
-from otel_llm.replay.orders import Clock, Means, Orders
-from otel_llm.replay.outcomes import Outcome, Reissued
-from otel_llm.replay.plan import Plan, plan
-from otel_llm.replay.reissue import reissue
+from otel_llm.replay.reissue.budget import Caps
+from otel_llm.replay.reissue.orders import Clock, Means, Orders
+from otel_llm.replay.reissue.outcomes import Outcome, Reissued
+from otel_llm.replay.reissue.plan import Plan, plan
+from otel_llm.replay.reissue.sending import reissue
+from otel_llm.replay.requests.changes import Changes
 from otel_llm.values.call import Cost, Usage
 from otel_llm.values.errors import BudgetExceeded, ConfigError, NotReached, NotReplayable, ReplayError
 from otel_llm.values.sender import Outgoing, Sender

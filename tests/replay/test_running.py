@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from otel_llm.capture.sender import HttpSender, retry_after
-from otel_llm.replay.budget import Budget, Caps
-from otel_llm.replay.changes import Changes
-from otel_llm.replay.orders import Means, Orders
-from otel_llm.replay.pace import Pace, read_rate
-from otel_llm.replay.plan import Plan, plan
-from otel_llm.replay.reissue import reissue
+from otel_llm.replay.reissue.budget import Budget, Caps
+from otel_llm.replay.reissue.orders import Means, Orders
+from otel_llm.replay.reissue.pace import Pace, read_rate
+from otel_llm.replay.reissue.plan import Plan, plan
+from otel_llm.replay.reissue.sending import reissue
+from otel_llm.replay.requests.changes import Changes
 from otel_llm.values.call import Cost
 from otel_llm.values.errors import BudgetExceeded, ConfigError, NotReached
 from otel_llm.values.sender import Outgoing
@@ -129,7 +129,7 @@ class TestSideBySide:
                     raise KeyboardInterrupt
                 return super().get(block, timeout)
 
-        monkeypatch.setattr("otel_llm.replay.reissue.SimpleQueue", Interrupted)
+        monkeypatch.setattr("otel_llm.replay.reissue.sending.SimpleQueue", Interrupted)
 
         with pytest.raises(KeyboardInterrupt):
             for outcome in reissue(todo, Means(store, sender, KEY, price, waits=told.append), Orders(concurrency=2), session_id="s"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from otel_llm.replay.translate import translate
+from otel_llm.replay.requests.translate import translate
 from otel_llm.testing import Simulator
 from replay.agents import CHAT_TOOLS, HOW, MODEL, OSLO, RESPONSES_TOOLS, SYSTEM, TAKE, Stage, chat_agent, responses_agent, user
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_llm.replay.fields import FieldChange
-from otel_llm.replay.wording import CONTEXT, MAX_FIELD, Room, change_of, one_sided, text_diff
+from otel_llm.replay.compare.fields import FieldChange
+from otel_llm.replay.compare.wording import CONTEXT, MAX_FIELD, Room, change_of, one_sided, text_diff
 from otel_llm.values.comparison import Change, TextDiff
 
 prose = st.text(st.sampled_from("ab \n.é"), max_size=60)

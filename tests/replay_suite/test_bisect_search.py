@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from otel_llm.replay.bisect import Seen, enough, first_bad, judge, looks, questions
-from otel_llm.replay.statistics import Interval, wilson
+from otel_llm.replay.suite.bisect import Seen, enough, first_bad, judge, looks, questions
+from otel_llm.replay.suite.statistics import Interval, wilson
 
 
 def seen(place: int, verdict: str) -> Seen:

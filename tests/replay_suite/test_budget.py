@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from otel_llm.replay.budget import Caps
-from otel_llm.replay.suite_budget import Grant, Purse
-from otel_llm.replay.suite_trials import Need
+from otel_llm.replay.reissue.budget import Caps
+from otel_llm.replay.suite.budget import Grant, Purse
+from otel_llm.replay.suite.trials import Need
 from otel_llm.values.errors import BudgetExceeded
 
 

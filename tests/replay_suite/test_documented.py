@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import otel_llm
-from otel_llm.cli.suite_file import read_suite
+from otel_llm.cli.suite.file import read_suite
 from otel_llm.testing import Simulator
 from replay_suite.recorded_sessions import suite
 from support.recording import Recording

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from otel_llm.replay.statistics import (
+from otel_llm.replay.suite.statistics import (
     Interval,
     change,
     difference,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from otel_llm.cli.suite_file import SuiteFile, read_suite
-from otel_llm.cli.toml_fields import line_of
-from otel_llm.replay.budget import Caps
-from otel_llm.replay.changes import Changes, PromptText
-from otel_llm.replay.suite import Pick, Rules, Suite, Variant
+from otel_llm.cli.suite.file import SuiteFile, read_suite
+from otel_llm.cli.suite.toml_fields import line_of
+from otel_llm.replay.reissue.budget import Caps
+from otel_llm.replay.requests.changes import Changes, PromptText
+from otel_llm.replay.suite.definition import Pick, Rules, Suite, Variant
 from otel_llm.values.errors import ConfigError
 
 WHOLE = """\

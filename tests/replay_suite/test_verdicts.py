@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from otel_llm.replay.statistics import wilson
-from otel_llm.replay.suite import Rules
-from otel_llm.replay.suite_readings import Reading, State
-from otel_llm.replay.suite_results import Finding
-from otel_llm.replay.suite_verdicts import (
+from otel_llm.replay.suite.definition import Rules
+from otel_llm.replay.suite.readings import Reading, State
+from otel_llm.replay.suite.results import Finding
+from otel_llm.replay.suite.statistics import wilson
+from otel_llm.replay.suite.verdicts import (
     corrected,
     difference_of,
     figures_of,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from knowledge.strategies import values
-from otel_llm.replay.fields import FieldChange, body_changes, field_changes, shared_fields
+from otel_llm.replay.compare.fields import FieldChange, body_changes, field_changes, shared_fields
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), [

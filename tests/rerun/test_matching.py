@@ -11,8 +11,8 @@ import openai
 import pytest
 
 import otel_llm
-from otel_llm.replay.recording import load
-from otel_llm.replay.rerun import Rerun, Rules
+from otel_llm.replay.rerun.player import Rerun, Rules
+from otel_llm.replay.rerun.recording import load
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.testing import Simulator
 from otel_llm.values.errors import ReplayDiverged
@@ -244,7 +244,7 @@ class _forked:
     """This process as a fork of session `s`, recorded into a store of its own."""
 
     def __init__(self, store: Path, branch: Path, *, at: int, model: str | None = None) -> None:
-        from otel_llm.replay.changes import Changes
+        from otel_llm.replay.requests.changes import Changes
 
         with SqliteStore(store) as opened:
             self.rerun = Rerun(load(opened, ["s"]), Rules(fork_at=at, changes=Changes(model)))

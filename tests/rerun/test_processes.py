@@ -19,9 +19,9 @@ import pytest
 
 import otel_llm
 from otel_llm._replaying import NO_KEY
-from otel_llm.replay.account import Account
-from otel_llm.replay.recording import load
-from otel_llm.replay.rerun import Rerun
+from otel_llm.replay.rerun.account import Account
+from otel_llm.replay.rerun.player import Rerun
+from otel_llm.replay.rerun.recording import load
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.testing import Simulator
 from otel_llm.values.session import Filter

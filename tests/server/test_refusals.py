@@ -374,7 +374,7 @@ class TestStarting:
         assert words in said
 
     def test_without_the_extra_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("otel_llm.cli.serve.find_spec", lambda name: None)
+        monkeypatch.setattr("otel_llm.cli.run.serve.find_spec", lambda name: None)
 
         run = otel_llm(MemoryStore(), "serve")
 

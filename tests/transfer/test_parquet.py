@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from otel_llm.cli.rows import step_json
+from otel_llm.cli.look.rows import step_json
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.transfer import parquet
 from otel_llm.values.errors import ConfigError

@@ -36,7 +36,7 @@ def _answer(plan: str) -> None:
 def _seed() -> None:
     seed = os.environ.get("OTEL_LLM_SEED", "").strip()
     if seed.isascii() and seed.removeprefix("-").isdigit():
-        from otel_llm.replay.seams import seeded
+        from otel_llm.replay.rerun.seams import seeded
 
         seeded(int(seed))
 

@@ -6,9 +6,10 @@
     output     where text goes: colour, width, pager
     table      rows as an aligned table, as tab-separated text, as JSON
     numbers    how figures look            safe     how captured text is made harmless
-    rows       the JSON fields and columns of sessions and calls
     filters    --since, --where and the like
-    …          one module a verb
+    ids        what may name a session, a trace or a call
+
+    look/, replay/, suite/, move/, run/    the verbs below the headings of the help, a module each, and what they share
 
 A verb's module is imported when the verb runs, so that `--help` and `--version` cost little more than Python itself.
 """

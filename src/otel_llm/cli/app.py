@@ -32,7 +32,7 @@ from otel_llm.values.settings import Settings
 from otel_llm.values.store import Store
 
 if TYPE_CHECKING:
-    from otel_llm.replay.plan import Price
+    from otel_llm.replay.reissue.plan import Price
 
 StoreFactory = Callable[[Settings], AbstractContextManager[Store]]
 SenderFactory = Callable[[Settings], AbstractContextManager[Sender]]

@@ -19,6 +19,7 @@ from click.shell_completion import CompletionItem
 from otel_llm.cli.app import app_of
 from otel_llm.cli.numbers import cost, plural
 from otel_llm.cli.safe import line
+from otel_llm.replay import reading
 from otel_llm.values.errors import ConfigError, NotFound
 from otel_llm.values.session import Filter, Step
 from otel_llm.values.store import Store
@@ -56,19 +57,12 @@ def id_argument(name: str = "given", metavar: str = "ID") -> Callable[[Command],
 def steps_of(store: Store, given: str) -> tuple[str, list[Step]]:
     """The session that an id leads to, and its steps: all of a session, those of a trace, or the one that is a call."""
     try:
-        ref = store.resolve(given)
+        return reading.steps_of(store, given)
     except NotFound:
         if Path(given).is_file():
             raise ConfigError(f"{given} is a file, and this wants what is in the store. First: otel-llm import {quote(given)}; "
                               "then name the session by its id.") from None
         raise
-    session_id = ref.session_id or ref.id
-    steps = store.steps(session_id)
-    if ref.kind == "call":
-        steps = [step for step in steps if step.span_id == ref.id]
-    if ref.kind == "trace":
-        steps = [step for step in steps if step.trace_id == ref.id]
-    return session_id, steps
 
 
 def with_sessions(store: Store, where: Filter, named: Iterable[str] = (), *, must_exist: bool = True) -> Filter:

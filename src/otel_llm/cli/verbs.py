@@ -34,53 +34,53 @@ class Verb:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("sessions", "look", "otel_llm.cli.sessions:sessions", "List sessions, newest first, with totals."),
-    Verb("show", "look", "otel_llm.cli.show:show", "Show a session, a trace or a call as people read it."),
-    Verb("calls", "look", "otel_llm.cli.calls:calls", "List LLM calls, newest first."),
-    Verb("call", "look", "otel_llm.cli.call:call", "Show the exact request and response of a call."),
-    Verb("search", "look", "otel_llm.cli.search:search", "Find calls and tools by the words in them."),
-    Verb("tail", "look", "otel_llm.cli.tail:tail", "Watch calls as they happen, one line each."),
+    Verb("sessions", "look", "otel_llm.cli.look.sessions:sessions", "List sessions, newest first, with totals."),
+    Verb("show", "look", "otel_llm.cli.look.show:show", "Show a session, a trace or a call as people read it."),
+    Verb("calls", "look", "otel_llm.cli.look.calls:calls", "List LLM calls, newest first."),
+    Verb("call", "look", "otel_llm.cli.look.call:call", "Show the exact request and response of a call."),
+    Verb("search", "look", "otel_llm.cli.look.search:search", "Find calls and tools by the words in them."),
+    Verb("tail", "look", "otel_llm.cli.look.tail:tail", "Watch calls as they happen, one line each."),
     Verb("replay", "replay", "otel_llm.cli.replay:replay", "Send recorded calls again; compare answers."),
-    Verb("forward", "move", "otel_llm.cli.forward:forward", "See and keep going what is sent to OTLP endpoints."),
-    Verb("collector", "move", "otel_llm.cli.collector:collector", "Write and check OpenTelemetry Collector configurations."),
-    Verb("export", "move", "otel_llm.cli.export:export", "Send stored sessions on: to OTLP, or to files."),
-    Verb("import", "move", "otel_llm.cli.import_file:import_file", "Take in sessions that were exported to files."),
-    Verb("run", "run", "otel_llm.cli.run:run", "Run a program with recording switched on."),
-    Verb("serve", "run", "otel_llm.cli.serve:serve", "Receive OTLP over HTTP and gRPC into the store."),
-    Verb("demo", "run", "otel_llm.cli.demo:demo", "See it all at work on a small support agent."),
-    Verb("config", "run", "otel_llm.cli.config:config", "Show every setting and where it comes from."),
-    Verb("doctor", "run", "otel_llm.cli.doctor:doctor", "Check what is recorded, where it goes, what was lost."),
-    Verb("completion", "run", "otel_llm.cli.completion:completion", "Print the completion script of a shell."),
+    Verb("forward", "move", "otel_llm.cli.move.forward:forward", "See and keep going what is sent to OTLP endpoints."),
+    Verb("collector", "move", "otel_llm.cli.move.collector:collector", "Write and check OpenTelemetry Collector configurations."),
+    Verb("export", "move", "otel_llm.cli.move.export:export", "Send stored sessions on: to OTLP, or to files."),
+    Verb("import", "move", "otel_llm.cli.move.import_file:import_file", "Take in sessions that were exported to files."),
+    Verb("run", "run", "otel_llm.cli.run.run:run", "Run a program with recording switched on."),
+    Verb("serve", "run", "otel_llm.cli.run.serve:serve", "Receive OTLP over HTTP and gRPC into the store."),
+    Verb("demo", "run", "otel_llm.cli.run.demo:demo", "See it all at work on a small support agent."),
+    Verb("config", "run", "otel_llm.cli.run.config:config", "Show every setting and where it comes from."),
+    Verb("doctor", "run", "otel_llm.cli.run.doctor:doctor", "Check what is recorded, where it goes, what was lost."),
+    Verb("completion", "run", "otel_llm.cli.run.completion:completion", "Print the completion script of a shell."),
 )
 
 REPLAY_VERBS: tuple[Verb, ...] = (
-    Verb("reissue", "replay", "otel_llm.cli.reissue:reissue", "Send a session or a call again, also changed."),
-    Verb("check", "replay", "otel_llm.cli.replay_check:check", "Say how far sessions can be replayed, and why not further."),
-    Verb("rerun", "replay", "otel_llm.cli.rerun:rerun", "Run your program against its recording, offline."),
-    Verb("fork", "replay", "otel_llm.cli.fork:fork", "Replay up to a call, then go on live with changes."),
-    Verb("diff", "replay", "otel_llm.cli.diff:diff", "Compare the answers of two calls."),
-    Verb("compare", "replay", "otel_llm.cli.compare:compare", "Compare sessions step by step; checks, reports."),
-    Verb("suite", "replay", "otel_llm.cli.suite:suite", "Sessions in several prompts and models; which regressed."),
-    Verb("bisect", "replay", "otel_llm.cli.bisect:bisect", "Find the prompt version where a check begins to fail."),
+    Verb("reissue", "replay", "otel_llm.cli.replay.reissue:reissue", "Send a session or a call again, also changed."),
+    Verb("check", "replay", "otel_llm.cli.replay.check:check", "Say how far sessions can be replayed, and why not further."),
+    Verb("rerun", "replay", "otel_llm.cli.replay.rerun:rerun", "Run your program against its recording, offline."),
+    Verb("fork", "replay", "otel_llm.cli.replay.fork:fork", "Replay up to a call, then go on live with changes."),
+    Verb("diff", "replay", "otel_llm.cli.replay.diff:diff", "Compare the answers of two calls."),
+    Verb("compare", "replay", "otel_llm.cli.replay.compare:compare", "Compare sessions step by step; checks, reports."),
+    Verb("suite", "replay", "otel_llm.cli.suite.suite:suite", "Sessions in several prompts and models; which regressed."),
+    Verb("bisect", "replay", "otel_llm.cli.suite.bisect:bisect", "Find the prompt version where a check begins to fail."),
 )
 
 FORWARD_VERBS: tuple[Verb, ...] = (
-    Verb("status", "move", "otel_llm.cli.forward_status:status", "List endpoints, what waits, and dead letters."),
-    Verb("run", "move", "otel_llm.cli.forward_run:run", "Send what waits, without the program that recorded it."),
-    Verb("retry", "move", "otel_llm.cli.forward_run:retry", "Let dead letters wait again; end every wait."),
-    Verb("drop", "move", "otel_llm.cli.forward_run:drop", "Forget an endpoint and all that waits for it."),
+    Verb("status", "move", "otel_llm.cli.move.forward_status:status", "List endpoints, what waits, and dead letters."),
+    Verb("run", "move", "otel_llm.cli.move.forward_run:run", "Send what waits, without the program that recorded it."),
+    Verb("retry", "move", "otel_llm.cli.move.forward_run:retry", "Let dead letters wait again; end every wait."),
+    Verb("drop", "move", "otel_llm.cli.move.forward_run:drop", "Forget an endpoint and all that waits for it."),
 )
 
 COLLECTOR_VERBS: tuple[Verb, ...] = (
-    Verb("config", "move", "otel_llm.cli.collector_config:config", "Print a configuration: Jaeger, OTLP backends, sampling."),
-    Verb("check", "move", "otel_llm.cli.collector_check:check", "Find usual mistakes in a configuration."),
+    Verb("config", "move", "otel_llm.cli.move.collector_config:config", "Print a configuration: Jaeger, OTLP, sampling."),
+    Verb("check", "move", "otel_llm.cli.move.collector_check:check", "Find usual mistakes in a configuration."),
 )
 
 EXPORT_VERBS: tuple[Verb, ...] = (
-    Verb("otlp", "move", "otel_llm.cli.export_otlp:otlp", "To Jaeger or any OTLP endpoint, ids and times unchanged."),
-    Verb("jsonl", "move", "otel_llm.cli.export_jsonl:jsonl", "To a file that holds everything, for `otel-llm import`."),
-    Verb("session", "move", "otel_llm.cli.export_session:session", "To a file to keep, read, edit and rerun."),
-    Verb("parquet", "move", "otel_llm.cli.export_parquet:parquet", "To a table, one row a step."),
+    Verb("otlp", "move", "otel_llm.cli.move.export_otlp:otlp", "To Jaeger or any OTLP endpoint, ids and times unchanged."),
+    Verb("jsonl", "move", "otel_llm.cli.move.export_jsonl:jsonl", "To a file that holds everything, for `otel-llm import`."),
+    Verb("session", "move", "otel_llm.cli.move.export_session:session", "To a file to keep, read, edit and rerun."),
+    Verb("parquet", "move", "otel_llm.cli.move.export_parquet:parquet", "To a table, one row a step."),
 )
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -180,7 +180,7 @@ def shared_options(*, hidden: bool) -> list[click.Parameter]:
 def _bare() -> None:
     context = click.get_current_context()
     if context.invoked_subcommand is None:
-        from otel_llm.cli.home import home
+        from otel_llm.cli.run.home import home
 
         home(context.find_object(App) or wired())
 

@@ -24,7 +24,7 @@ import pytest
 
 if TYPE_CHECKING:
     from otel_llm.pytest_plugin.running import Run
-    from otel_llm.replay.rerun import Rerun
+    from otel_llm.replay.rerun.player import Rerun
 
 MARKER = "otel_llm_session"
 FIXTURE = "_otel_llm_session"

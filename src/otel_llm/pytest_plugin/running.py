@@ -24,8 +24,8 @@ from otel_llm._replaying import NO_KEY, replaying
 from otel_llm.pytest_plugin import WRITTEN
 from otel_llm.pytest_plugin.aside import recording_aside
 from otel_llm.pytest_plugin.marked import Marked, read_marker
-from otel_llm.replay import seams
-from otel_llm.replay.rerun import Rerun
+from otel_llm.replay.rerun import seams
+from otel_llm.replay.rerun.player import Rerun
 from otel_llm.transfer import session_file
 from otel_llm.values.errors import OtelLLMError, ReplayError
 from otel_llm.values.session import Filter
@@ -68,7 +68,7 @@ def begin(item: pytest.Item, marker: pytest.Mark) -> Run:
     try:
         return Rerunning(marked)
     except OtelLLMError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 class Rerunning:

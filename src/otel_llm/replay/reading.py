@@ -16,6 +16,18 @@ MOST_NAMED = 5
 """Ids that one remark lists."""
 
 
+def steps_of(store: Store, given: str) -> tuple[str, list[Step]]:
+    """The session that an id leads to, and its steps: all of a session, those of a trace, or the one that is a call."""
+    ref = store.resolve(given)
+    session_id = ref.session_id or ref.id
+    steps = store.steps(session_id)
+    if ref.kind == "call":
+        steps = [step for step in steps if step.span_id == ref.id]
+    if ref.kind == "trace":
+        steps = [step for step in steps if step.trace_id == ref.id]
+    return session_id, steps
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
     """A call as the store has it. `call` is None when its bodies were not kept or no adapter reads them."""

@@ -20,7 +20,7 @@ from otel_llm.cli import numbers
 from otel_llm.cli.output import Line
 from otel_llm.cli.safe import line
 from otel_llm.cli.table import Column, aligned
-from otel_llm.replay.bisect import Found, Seen
+from otel_llm.replay.suite.bisect import Found, Seen
 from otel_llm.report.suite_lines import USUAL_WIDTH, hundred, wrapped
 
 STYLES = {"good": "ok", "bad": "error", "unclear": "recovered"}

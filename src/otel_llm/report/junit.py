@@ -81,7 +81,7 @@ def _case(comparison: Comparison, pair: Pair, seen: Counter[str]) -> tuple[ET.El
         end = ET.SubElement(case, kind, {"message": as_attribute(message(comparison, pair))[:MAX_NAME * 5]})
         if kind != "skipped":
             end.set("type", "check" if pair.status == "same" else pair.status)
-            end.text = _legal(safe(pair_text(pair, MAX_TEXT)))
+            end.text = legal(safe(pair_text(pair, MAX_TEXT)))
     return case, kind, lasted
 
 
@@ -95,10 +95,11 @@ def message(comparison: Comparison, pair: Pair) -> str:
 
 def as_attribute(text: str) -> str:
     """Captured text as the value of an attribute."""
-    return _legal(line(text))
+    return legal(line(text))
 
 
-def _legal(text: str) -> str:
+def legal(text: str) -> str:
+    """The text with what XML cannot hold written as escapes."""
     return _ILLEGAL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

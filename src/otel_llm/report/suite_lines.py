@@ -23,8 +23,8 @@ from otel_llm.cli import numbers
 from otel_llm.cli.output import Line, Piece
 from otel_llm.cli.safe import line
 from otel_llm.cli.table import Column, aligned
-from otel_llm.replay.statistics import Interval
-from otel_llm.replay.suite_results import Difference, FigureChange, Finding, Rate, SuiteResult, VariantResult, Verdict
+from otel_llm.replay.suite.results import Difference, FigureChange, Finding, Rate, SuiteResult, VariantResult, Verdict
+from otel_llm.replay.suite.statistics import Interval
 from otel_llm.report.lines import MARKS, score_line
 from otel_llm.report.lines import wrapped as wrapped_lines
 from otel_llm.values.comparison import Comparison, Pair

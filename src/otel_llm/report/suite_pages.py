@@ -13,7 +13,7 @@ from html import escape
 from xml.etree import ElementTree as ET
 
 from otel_llm.cli.safe import line
-from otel_llm.replay.suite_results import SuiteResult, VariantResult
+from otel_llm.replay.suite.results import SuiteResult, VariantResult
 from otel_llm.report.github import command, github
 from otel_llm.report.html import MAX_PAIRS, html
 from otel_llm.report.junit import as_attribute, junit

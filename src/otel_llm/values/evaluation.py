@@ -14,7 +14,7 @@ from otel_llm.values.call import Request
 
 
 class Answer(Protocol):
-    """One side of a comparison as evaluators see it; `otel_llm.replay.compare.Answer` is one.
+    """One side of a comparison as evaluators see it; `otel_llm.replay.compare.answers.Answer` is one.
 
     `tool_calls` are `(name, arguments as JSON text)` in order. `status` is that of HTTP, None when no response came.
     """

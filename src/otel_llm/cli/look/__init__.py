@@ -1,0 +1,1 @@
+"""Looking at what was recorded: `sessions`, `show`, `calls`, `call`, `search`, `tail`."""

@@ -1,0 +1,1 @@
+"""What leaves the store and what comes into it: `export`, `import`, `forward`, `collector`."""

@@ -1,0 +1,192 @@
+"""`otel-llm replay compare A B [C…]`: sessions step by step, with checks, as a report for people and for CI.
+
+    otel-llm replay compare @1                         a session and its newest replay (or a replay and its source)
+    otel-llm replay compare @2 @1 --html report.html   any two
+    otel-llm replay compare @1 --check 'similarity>=0.9' --check schema=order.json --checks-decide --junit report.xml
+
+Exit 0 when everything is the same and all checks pass, 1 when not, 2 for wrong usage and ids, 3 when the sides have no step in
+common or it is not known what came back. With `--checks-decide` a step with checks passes when they do, however it differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from otel_llm.cli.app import App, pass_app
+from otel_llm.cli.ids import SessionId, steps_of
+from otel_llm.cli.move.export import STDOUT, check_output, output_file
+from otel_llm.cli.output import Output, note
+from otel_llm.cli.replay.judging import Judges
+from otel_llm.cli.safe import json_text
+from otel_llm.evals.checks import FORMS, judge_models, read_checks
+from otel_llm.replay.compare.sessions import AlignedSide, Chosen, aligned, compared
+from otel_llm.replay.lineage import iterations, newest_replay, replay_of, sources
+from otel_llm.report.github import github, stopped
+from otel_llm.report.html import html
+from otel_llm.report.junit import junit
+from otel_llm.report.lines import comparison_lines
+from otel_llm.values.comparison import Comparison
+from otel_llm.values.errors import ConfigError, NotFound
+from otel_llm.values.session import Step
+from otel_llm.values.store import Store
+
+MAX_RUBRIC = 100_000
+FORM = {"json": "--json", "github": "--github"}
+
+
+@click.command()
+@click.argument("given", metavar="A [B…]", nargs=-1, required=True, type=SessionId())
+@click.option("--check", "checks", multiple=True, metavar="CHECK",
+              help=f"Judge each new answer: {', '.join(FORMS)}. The function is called as FUNCTION(recorded, new, request) and "
+                   "gives True or False, a number, or a pair of one of these and an explanation.")
+@click.option("--judge-prompt", metavar="FILE", help="What judge=MODEL judges by.")
+@click.option("--checks-decide", is_flag=True, help="Where checks pass a difference is no failure.")
+@click.option("--yes", "-y", "is_confirmed", is_flag=True, help="Ask the judge without asking you.")
+@click.option("--json", "form", flag_value="json", default=None, help="The comparison as one JSON object.")
+@click.option("--github", "form", flag_value="github", help="Annotations of GitHub Actions too.")
+@click.option("--junit", "junit_file", metavar="FILE", help="Write JUnit XML: a test case a step.")
+@click.option("--html", "html_file", metavar="FILE", help="Write a page that works offline.")
+@pass_app
+def compare(
+    app: App, given: tuple[str, ...], checks: tuple[str, ...], judge_prompt: str | None, checks_decide: bool, is_confirmed: bool,
+    form: str | None, junit_file: str | None, html_file: str | None,
+) -> None:  # fmt: skip
+    """Compare a session with its newest replay, or sessions, traces and calls with each other, step by step."""
+    _check_usage(checks, judge_prompt, checks_decide, [*([FORM[form]] if form else []), *_to_stdout(junit_file, html_file)])
+    for option, file in (("--junit", junit_file), ("--html", html_file)):
+        if file is not None:
+            check_output(file, option)
+    judges = Judges(app, judge_models(checks))
+    evaluators = read_checks(checks, client=judges.client, rubric=_rubric(judge_prompt))
+    chosen, title = _chosen(app.store, given)
+    sides = aligned(app.store, chosen)
+    with judges.asking(list(_new_calls(sides)), is_confirmed=is_confirmed):
+        total = sum(len(side.pairs) for side in sides)
+        found = compared(
+            app.store, chosen, sides, title=title, evaluators=evaluators, decided_by="checks" if checks_decide else "difference",
+            progress=lambda done: note(f"{done}/{total}") if judges.models else None)
+    for option, file, write in (("--junit", junit_file, junit), ("--html", html_file, html)):
+        if file is not None:
+            text = write([found])
+            with output_file(file, option) as place:
+                place.write(text.encode())
+            if file != STDOUT:
+                note(f"Wrote {file}.")
+    _print(Output(app), found, form, is_quiet=STDOUT in (junit_file, html_file))
+    if not found.is_comparable:
+        note("There is no step that the sides have in common.")
+    click.get_current_context().exit(found.exit_code)
+
+
+def _print(output: Output, found: Comparison, form: str | None, *, is_quiet: bool) -> None:
+    if form == "json":
+        output.write(json_text(found.as_json()))
+    elif form == "github":
+        begin, end = stopped()
+        output.write(begin)
+        output.show(comparison_lines(found, color=False), whole=True)
+        output.write(end)
+        for command in github([found]):
+            output.write(command)
+    elif not is_quiet:
+        output.show(comparison_lines(found, color=output.has_color, width=output.width), paged=True, whole=True)
+
+
+def _to_stdout(junit_file: str | None, html_file: str | None) -> list[str]:
+    return [name for name, file in (("--junit -", junit_file), ("--html -", html_file)) if file == STDOUT]
+
+
+def _check_usage(checks: Sequence[str], judge_prompt: str | None, checks_decide: bool, writers: Sequence[str]) -> None:
+    if len(writers) > 1:
+        raise ConfigError(f"{' and '.join(writers)} would both write to standard output; give one of them a file.")
+    if checks_decide and not checks:
+        raise ConfigError("--checks-decide needs a --check that decides, such as --check 'similarity>=0.9'")
+    if judge_prompt is not None and not judge_models(checks):
+        raise ConfigError("--judge-prompt is for a judge; add --check judge=MODEL")
+
+
+def _rubric(file: str | None) -> str | None:
+    """The words of the file. Raises `ConfigError` when it cannot be read as text."""
+    if file is None:
+        return None
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--judge-prompt {file}: {getattr(error, 'strerror', None) or 'it is no UTF-8 text'}") from None
+    if not text.strip() or len(text) > MAX_RUBRIC:
+        raise ConfigError(f"--judge-prompt {file} has {len(text):,} characters; good values: 1 to {MAX_RUBRIC:,}")
+    return text
+
+
+def _new_calls(sides: Sequence[AlignedSide]) -> Iterator[Step]:
+    """The new side of each pair of calls."""
+    for side in sides:
+        for i, j in side.pairs:
+            if i is not None and j is not None and side.right[j].kind == "call":
+                yield side.right[j]
+
+
+def _chosen(store: Store, given: Sequence[str]) -> tuple[list[Chosen], str]:
+    """The sides that the ids name, and what their comparison is called."""
+    if len(given) == 1:
+        return _with_counterpart(store, given[0])
+    found = [_side(store, one) for one in given]
+    first, others = found[0], found[1:]
+    names = [side.session_id for side in found]
+    title = " and ".join([", ".join(names[:-1]), names[-1]])
+    if all(replay_of(store, other.session_id) == first.session_id for other in others):
+        return _labelled(store, first, others), title
+    apart = [one for side in found for one in _apart(store, side)]
+    letters = [chr(ord("A") + place) if place < 26 else f"S{place + 1}" for place in range(len(apart))]
+    return [replace(side, label=letter) for side, letter in zip(apart, letters, strict=True)], title
+
+
+def _with_counterpart(store: Store, given: str) -> tuple[list[Chosen], str]:
+    """A session or a call and its newest replay; a replay that has none itself stands beside its source."""
+    one = _side(store, given)
+    if one.is_one:
+        pair = _calls_of(store, one)
+    else:
+        replay = newest_replay(store, one.session_id)
+        source = replay_of(store, one.session_id) if replay is None else None
+        pair = (one.session_id, replay) if replay is not None else (source, one.session_id) if source is not None else None
+    if pair is None:
+        raise ConfigError(f"{given} has no replay to compare it with. `otel-llm replay reissue {given}` makes one; "
+                          "or give a second id.")
+    left, right = (_side(store, name) for name in pair)
+    return _labelled(store, left, [right]), f"{left.session_id} and its replay {right.session_id}"
+
+
+def _labelled(store: Store, recorded: Chosen, replays: Sequence[Chosen]) -> list[Chosen]:
+    """A recording and its replays; one that repeats it several times is as many sides."""
+    apart = [one for side in replays for one in _apart(store, side)]
+    labels = ["replay"] if len(apart) == 1 else [f"replay {number}" for number in range(1, len(apart) + 1)]
+    return [replace(recorded, label="recorded"), *(replace(o, label=name) for o, name in zip(apart, labels, strict=True))]
+
+
+def _apart(store: Store, side: Chosen) -> list[Chosen]:
+    if side.is_one:
+        return [side]
+    known = sources(store, side.session_id, side.steps)
+    return [replace(side, steps=tuple(steps)) for steps in iterations(store, side.steps, known)]
+
+
+def _calls_of(store: Store, one: Chosen) -> tuple[str, str] | None:
+    """The span ids of a step and its newest replay, or of its source and it."""
+    (step,) = one.steps
+    repeated = [record for record in store.replays(one.session_id) if record.source_span_id == step.span_id]
+    if repeated:
+        return step.span_id, max(repeated, key=lambda record: record.time_ns).span_id
+    source = sources(store, one.session_id, one.steps).get(step.span_id)
+    return None if source is None else (source, step.span_id)
+
+
+def _side(store: Store, given: str) -> Chosen:
+    session_id, steps = steps_of(store, given)
+    if not steps:
+        raise NotFound("step in", given)
+    return Chosen(session_id, "", tuple(steps), is_one=store.resolve(given).kind == "call")

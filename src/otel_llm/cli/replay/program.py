@@ -1,0 +1,164 @@
+"""Starting a program against its recording, and what it reported when it is over: common to `rerun` and `fork`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from otel_llm._environment import PLAN
+from otel_llm._replaying import NO_KEY, Plan, read_session_file
+from otel_llm.cli import numbers
+from otel_llm.cli.app import App
+from otel_llm.cli.output import Output, note
+from otel_llm.cli.run.run import recorded
+from otel_llm.cli.run.run_check import HIDES, hidden_by
+from otel_llm.cli.safe import line
+from otel_llm.cli.table import print_json
+from otel_llm.replay.lineage import original
+from otel_llm.replay.reading import steps_of
+from otel_llm.replay.rerun.account import SharedAccount
+from otel_llm.replay.rerun.report import Report, told
+from otel_llm.transfer.session_file import is_session_file
+from otel_llm.values.errors import ConfigError, NotReplayable
+
+
+def sessions_of(app: App, given: tuple[str, ...], *, files: bool = False) -> tuple[str, ...]:
+    """Full ids of the sessions and traces that were named; session files as whole paths, where these are welcome."""
+    places = {one: os.path.abspath(one) for one in given if is_session_file(one)}
+    if places and not files:
+        raise ConfigError(f"{given[0]} is a file; this needs a session of the store. `otel-llm import {given[0]}` puts it there.")
+    for place in places.values():
+        read_session_file(place)
+    return tuple(dict.fromkeys(places.get(one) or _session(app, one) for one in given))
+
+
+def _session(app: App, given: str) -> str:
+    """The session or trace that an id names. What `@N` counts may be a replay itself; then what it replays is meant."""
+    ref = app.store.resolve(given)
+    if ref.kind == "trace":
+        return ref.id
+    if ref.kind == "call":
+        raise ConfigError(f"{given} is a call; a program is run against a session: {ref.session_id}")
+    found = ref.session_id or ref.id
+    source = original(app.store, found) if given.startswith("@") else found
+    if source != found:
+        note(f"{given} is a replay of {line(source)}, which is meant here.")
+    return source
+
+
+def check_live_tools(app: App, ids: tuple[str, ...], live_tools: tuple[str, ...]) -> None:
+    """A word about tools that are to run live and are not in the recording: new ones, or slips of the pen."""
+    if not live_tools or any(is_session_file(one) for one in ids):
+        return
+    known = {step.name.rpartition(" ")[2] for one in ids for step in steps_of(app.store, one)[1]
+             if step.kind in ("tool", "retrieval")}
+    for name in live_tools:
+        if name != "*" and name not in known:
+            note(f"No tool {line(name)} is in the recording; it has {', '.join(map(line, sorted(known))) or 'none'}.")
+
+
+def run_program(
+    app: App, ids: tuple[str, ...], command: tuple[str, ...], rules: Mapping[str, Any], *, form: str | None,
+    is_recorded: bool, expected_exit: int,
+) -> Report:
+    """Run a program under these rules (fields of `otel_llm._replaying.Plan`), and print its report.
+
+    `form` is json, github or junit where standard output belongs to a report, and the program prints on standard error.
+
+    Raises `ConfigError` when it cannot be started, `NotReplayable` when the recording does not suffice or the program never
+    came to the point of being answered.
+    """
+    if not command:
+        raise ConfigError("no program was given; put it behind `--`: otel-llm replay rerun @1 -- python app.py")
+    # a process that the program has left behind may write into it still
+    with tempfile.TemporaryDirectory(prefix="otel-llm-rerun-", ignore_cleanup_errors=True) as folder:
+        store = app.store_place()
+        plan = Plan(store, ids, f"sess-{secrets.token_hex(8)}", folder, **rules)
+        place = Path(folder) / "plan.json"
+        place.write_text(plan.as_json())
+        environ = recorded(dict(app.environ), store if is_recorded else str(Path(folder) / "store"))
+        environ[PLAN] = str(place)
+        may_go_out = plan.fork or plan.policy == "record-new"
+        if not may_go_out:
+            environ.setdefault("OPENAI_API_KEY", NO_KEY)
+        elif environ.get("OPENAI_API_KEY") == NO_KEY:
+            del environ["OPENAI_API_KEY"]
+        if option := hidden_by(command, environ.get("PATH")):
+            raise ConfigError(f"Python's {option} {HIDES[option[1:]]}, through which a rerun begins; leave {option} out.")
+        code = _run(command, environ, to_stderr=form is not None)
+        failure = None if code == expected_exit else f"it ended with exit code {code}, not {expected_exit}"
+        report = _report(SharedAccount(folder), command, code, failure)
+    _print(app, report, form, is_recorded)
+    if form is None and not any(map(is_session_file, ids)):
+        _say_of_other_runs(app, report, ids)
+    return report
+
+
+def _run(command: tuple[str, ...], environ: dict[str, str], *, to_stderr: bool) -> int:
+    """The program's exit code. A signal that it died of is 128 and more, as in a shell."""
+    was_interrupted = False
+    try:
+        with subprocess.Popen(command, env=environ, stdout=sys.stderr if to_stderr else None) as process:
+            while True:
+                try:
+                    code = process.wait()
+                    break
+                except KeyboardInterrupt:  # the program has got it too, and decides
+                    was_interrupted = True
+    except OSError as error:
+        raise ConfigError(f"cannot run {command[0]!r}: {error.strerror}. Give the program after `--`.") from None
+    if was_interrupted:
+        raise KeyboardInterrupt
+    return code if code >= 0 else 128 - code
+
+
+def _report(account: SharedAccount, command: tuple[str, ...], code: int, failure: str | None) -> Report:
+    events = list(account.told())
+    for event in events:
+        if "failed" in event:
+            raise NotReplayable(event["failed"]) if event["exit_code"] != 2 else ConfigError(event["failed"])
+    report = told(events, account.claimed(), failure)
+    if report is None:
+        raise NotReplayable(f"{command[0]} ended with exit code {code}, and no Python program in it was answered from the "
+                            "recording. Is it Python, in an environment that has otel-llm?")
+    if all("begin" in event for event in events):
+        raise NotReplayable(f"{command[0]} was killed (exit code {code}) before it asked anything.")
+    return report
+
+
+def _say_of_other_runs(app: App, report: Report, ids: tuple[str, ...]) -> None:
+    """A word where whole traces were not asked: they may belong to another run of the program in the same session."""
+    unasked = {difference.source_span_id for difference in report.differences if difference.kind == "unasked"}
+    calls = [step for one in ids for step in steps_of(app.store, one)[1] if step.kind == "call"] if unasked else []
+    traces = dict.fromkeys(step.trace_id for step in calls)
+    asked = [trace_id for trace_id in traces
+             if any(step.trace_id == trace_id and step.span_id not in unasked for step in calls)]
+    if 0 < len(asked) < len(traces):
+        many = len(traces) - len(asked)
+        was = "was" if many == 1 else "were"
+        note(f"{many} of its {len(traces)} traces {was} not asked at all. If the session holds several runs of the program, "
+             f"answer it from the traces of one: otel-llm replay rerun {asked[0][:8]}")
+
+
+def _print(app: App, report: Report, form: str | None, is_recorded: bool) -> None:
+    """The report: as JSON on standard output, for people on standard error, where the program's output is not."""
+    if form == "json":
+        print_json(Output(app), [report.as_json()], "jsonl")
+    elif form == "github":
+        from otel_llm.report.rerun_pages import rerun_github
+
+        for command in rerun_github(report):
+            Output(app).write(command)
+    else:
+        for text in report.text.split("\n"):
+            note(("  " if text.startswith(" ") else "") + line(text))
+    if report.live_cost:
+        note(f"Live calls cost {numbers.cost(report.live_cost)}.")
+    if is_recorded:
+        note(f"The new session: otel-llm show {report.new_session_id}")

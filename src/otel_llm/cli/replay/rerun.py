@@ -1,0 +1,74 @@
+"""`otel-llm replay rerun SESSION -- python app.py`: a program against its recording, with no provider and no network.
+
+    otel-llm replay rerun @1 -- python app.py
+    otel-llm replay rerun tests/sessions/refund.session -- python app.py
+    otel-llm replay rerun ticket-17 --policy lenient --live-tool today -- pytest -q tests/test_agent.py
+
+Exit 0 when the program did the same, 1 when it did not (it asked something else, or came to something else), 2 usage, 3 when
+the recording does not suffice.
+"""
+
+from __future__ import annotations
+
+import click
+
+from otel_llm.cli.app import App, pass_app
+from otel_llm.cli.filters import read_usd
+from otel_llm.cli.ids import id_argument
+from otel_llm.cli.move.export import STDOUT, check_output, output_file
+from otel_llm.cli.replay import going_live
+from otel_llm.cli.replay.program import check_live_tools, run_program, sessions_of
+from otel_llm.replay.reading import steps_of
+from otel_llm.replay.rerun.player import POLICIES
+from otel_llm.report.rerun_pages import rerun_junit
+from otel_llm.transfer.session_file import is_session_file
+from otel_llm.values.errors import ConfigError
+
+
+@click.command()
+@id_argument(metavar="SESSION")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@click.option("--with", "more", multiple=True, metavar="SESSION", help="Answer from this session too.")
+@click.option("--policy", type=click.Choice(POLICIES), default="strict", show_default=True,
+              help="What a call gets that is not in the recording: an error, the nearest answer, or a live one.")
+@click.option("--live-tool", "live_tools", multiple=True, metavar="NAME", help="Run this tool as it is; '*' is all.")
+@click.option("--allow-host", "hosts", multiple=True, metavar="HOST", help="Let the program reach this host.")
+@click.option("--speed", type=click.Choice(("instant", "recorded")), default="instant", show_default=True,
+              help="How fast answers come.")
+@click.option("--clock", is_flag=True, help="Let the time of day begin where the recording began.")
+@click.option("--seed", type=int, metavar="N", help="Let random numbers and uuid4 begin as in `otel-llm run --seed N`.")
+@click.option("--exit-code", "expected", type=int, default=0, show_default=True, help="How the program should end.")
+@click.option("--max-calls", type=click.IntRange(min=0), help="With record-new: let out at most so many calls.")
+@click.option("--max-cost", metavar="USD", help="With record-new: let no more out once so much is spent.")
+@click.option("--yes", "-y", "is_confirmed", is_flag=True, help="With record-new: go live without asking.")
+@click.option("--no-record", "is_recorded", is_flag=True, flag_value=False, default=True, help="Leave no session behind.")
+@click.option("--junit", "junit_file", metavar="FILE", help="Write JUnit XML: one test case.")
+@click.option("--github", "form", flag_value="github", help="Annotations of GitHub Actions; the program prints on stderr.")
+@click.option("--json", "form", flag_value="json", default=None, help="The report as JSON; the program prints on stderr.")
+@pass_app
+def rerun(
+    app: App, given: str, command: tuple[str, ...], more: tuple[str, ...], policy: str, live_tools: tuple[str, ...],
+    hosts: tuple[str, ...], speed: str, clock: bool, seed: int | None, expected: int,
+    max_calls: int | None, max_cost: str | None, is_confirmed: bool, is_recorded: bool, junit_file: str | None,
+    form: str | None,
+) -> None:
+    """Run a program against its recording, offline, and say whether it did the same."""
+    ids = sessions_of(app, (given, *more), files=True)
+    check_live_tools(app, ids, live_tools)
+    if policy == "record-new" and command:
+        calls = [step for one in ids if not is_session_file(one) for step in steps_of(app.store, one)[1] if step.kind == "call"]
+        is_confirmed = going_live.confirm(app, "At calls that are not in the recording", calls, None, is_confirmed=is_confirmed)
+    rules = {"policy": policy, "live_tools": live_tools, "allowed_hosts": hosts, "speed": speed, "clock": clock, "seed": seed,
+             "max_calls": max_calls, "max_cost": None if max_cost is None else read_usd(max_cost, "--max-cost"),
+             "only_local": not is_confirmed}
+    if junit_file is not None:
+        check_output(junit_file, "--junit")
+    if junit_file == STDOUT:
+        if form is not None:
+            raise ConfigError(f"--junit - and --{form} would both write to standard output; give --junit a file.")
+        form = "junit"
+    report = run_program(app, ids, command, rules, form=form, is_recorded=is_recorded, expected_exit=expected)
+    if junit_file is not None:
+        with output_file(junit_file, "--junit") as place:
+            place.write(rerun_junit(report).encode())
+    click.get_current_context().exit(report.exit_code)

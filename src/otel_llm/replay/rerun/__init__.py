@@ -1,0 +1,9 @@
+"""The user's own program against its recording: answered from the tape, held off the network.
+
+    recording     the calls and steps of some sessions, and where each of them stood
+    matching      which of them answers what the program asks
+    player        what the program gets, and what is noted when nothing matches; forks go live from here
+    account       what was given, by all processes of a program together
+    report        the same, diverged or regressed, and where
+    network       closed; seams: clock, random numbers and ids as they were
+"""

@@ -1,0 +1,298 @@
+"""A program against its recording: which recorded step answers what the program asks, and what is noted when none does.
+
+A call is answered by the recorded call with an equal request (`otel_llm.replay.rerun.matching`). What matches nothing is a
+divergence: the nearest unused recording is named with the fields that differ, and the policy decides:
+
+    strict        the program gets `ReplayDiverged`
+    lenient       the program gets the answer of the nearest recording
+    record-new    the call goes out, and its answer is part of the new session
+
+A **fork** is a rerun that goes live: at a given call, or at the first divergence. From there on calls go out, with the changes
+that were given; tools are answered from the recording where it knows their arguments, and run otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from otel_llm import semconv
+from otel_llm.replay.compare.fields import FieldChange, body_changes
+from otel_llm.replay.requests.changes import Changes, edit
+from otel_llm.replay.requests.credentials import is_loopback, origin_of, show_origin
+from otel_llm.replay.rerun.account import Account
+from otel_llm.replay.rerun.matching import Index, came_to
+from otel_llm.replay.rerun.recording import Entry, Recording, path_of
+from otel_llm.replay.rerun.report import Difference, Kind, Report
+from otel_llm.values.canonical import canonical_json
+from otel_llm.values.errors import BudgetExceeded, ConfigError, NotReplayable, ReplayDiverged
+from otel_llm.values.playback import Live, Place, Player, Question, Recorded
+
+Policy = Literal["strict", "lenient", "record-new"]
+POLICIES: tuple[Policy, ...] = ("strict", "lenient", "record-new")
+MAX_NOTED = 100
+_OURS = tuple(kind.__name__ for kind in (ReplayDiverged, NotReplayable, BudgetExceeded))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a rerun is to go. `fork_at` is the number of the first call that goes live, `fork` goes live at the first divergence.
+
+    `live_tools` names tools that run as they are; `*` is all. `speed` is `instant`, or `recorded`: as slow as it was.
+    """
+
+    policy: Policy = "strict"
+    live_tools: Collection[str] = ()
+    speed: Literal["instant", "recorded"] = "instant"
+    fork: bool = False
+    fork_at: int | None = None
+    changes: Changes = field(default_factory=Changes)
+    max_calls: int | None = None
+    """Live calls at most; None is no limit."""
+    max_cost: int | None = None
+    """Pico-USD that live calls may cost before no more goes out; None is no limit."""
+    only_local: bool = False
+    """Live calls may go to this machine and nowhere else, because nobody has said yes to more."""
+
+    def checked(self, recording: Recording) -> Rules:
+        """These rules, when they can be followed. Raises `ConfigError` otherwise."""
+        if self.policy not in POLICIES:
+            raise ConfigError(f"policy {self.policy!r} is not usable; good values: {', '.join(POLICIES)}")
+        if self.speed not in ("instant", "recorded"):
+            raise ConfigError(f"speed {self.speed!r} is not usable; good values: instant, recorded")
+        calls = len(recording.calls)
+        if self.fork_at is not None and not 1 <= self.fork_at <= calls + 1:
+            raise ConfigError(f"--at {self.fork_at} is not usable; the recording has {calls} calls: 1 to {calls + 1}")
+        return self
+
+
+class Rerun(Player):
+    """Answers a program from a recording and keeps the account. One for each run; safe in any number of threads."""
+
+    def __init__(
+        self, recording: Recording, rules: Rules = Rules(), new_session_id: str | None = None, account: Account | None = None
+    ) -> None:
+        self._recording, self._rules = recording, rules.checked(recording)
+        self._account = account or Account()
+        self._index = Index(recording, self._account.claim)
+        self._locks = (os.getpid(), threading.RLock())
+        self._is_live = self._is_finished = False
+        is_fork = rules.fork or rules.fork_at is not None
+        new_id = new_session_id or f"sess-{secrets.token_hex(8)}"
+        self.report = Report("fork" if is_fork else "rerun", recording.session_ids, new_id, len(recording.calls))
+        self._attributes = {
+            semconv.GEN_AI_CONVERSATION_ID: new_id, semconv.SESSION_ID: new_id,
+            semconv.JAEGER_EVAL_TRIAL_ID: new_id, semconv.JAEGER_EVAL_ITERATION_INDEX: 0,
+            semconv.OTEL_LLM_REPLAY_MODE: self.report.mode, semconv.OTEL_LLM_REPLAY_SOURCE_SESSION_ID: recording.session_ids[0]}
+        if is_fork:
+            said = {"at": rules.fork_at, **rules.changes.as_json()}
+            self._attributes[semconv.OTEL_LLM_REPLAY_CHANGES] = canonical_json({k: v for k, v in said.items() if v is not None})
+
+    @property
+    def _lock(self) -> threading.RLock:
+        """One lock a process: the child of a fork must not wait for a thread that it does not have."""
+        if self._locks[0] != os.getpid():
+            self._locks = (os.getpid(), threading.RLock())
+        return self._locks[1]
+
+    # ---- what the taps ask --------------------------------------------------------------------------------------------
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """The new session, what it replays, and how."""
+        return self._attributes
+
+    @property
+    def has_recorded_speed(self) -> bool:
+        """True with `speed="recorded"`."""
+        return self._rules.speed == "recorded"
+
+    @property
+    def start_ns(self) -> int:
+        """When the recording began: nanoseconds UTC."""
+        return self._recording.entries[0].step.start_ns
+
+    @property
+    def is_live(self) -> bool:
+        """True from the first call on that went out."""
+        return self._is_live
+
+    def call(self, question: Question) -> Recorded | Live:
+        """The recorded call that answers this one. Raises `ReplayDiverged` under the strict policy."""
+        with self._lock:
+            is_open, at = self.report.mode == "fork" and self._is_live, self._rules.fork_at
+            if is_open and at is None:
+                return self._live(question)
+            while (entry := self._index.call(question)) is not None:
+                if at is not None and entry.number >= at:
+                    return self._live(question)
+                if self._index.take(entry):
+                    return self._give(entry)
+            return self._live(question) if is_open else self._missed(question)
+
+    def step(self, kind: str, name: str, arguments: bytes, place: Place) -> Recorded | None:
+        """The recorded outcome of a tool or a retrieval with these arguments."""
+        with self._lock:
+            if name in self._rules.live_tools or "*" in self._rules.live_tools:
+                self._count("live_tools")
+                return None
+            while (entry := self._index.function(kind, name, arguments, place, again=self._is_live)) is not None:
+                if self._is_live and _missing(entry):
+                    break
+                if entry.used or self._take(entry):
+                    return self._result(entry)
+            if self._is_live or (self.report.mode == "fork" and self._rules.fork_at is None):
+                self._is_live = True
+                self._count("live_tools")
+                return None
+            return self._other_arguments(kind, name, arguments, place)
+
+    def ended(self, kind: str, name: str, place: Place, result: bytes, error_type: str | None) -> None:
+        """Compares what a step came to with what it came to when it was recorded."""
+        with self._lock:
+            if self.report.mode == "fork" or error_type in _OURS:
+                return
+            entry = self._index.outcome(kind, name, place, result, error_type)
+            if entry is None:
+                return
+            entry.used = True
+            changes = came_to(entry, result, error_type)
+            if changes:
+                self._note("result", entry.label, entry, changes)
+
+    def spent(self, cost: int) -> None:
+        """Counts what live calls cost."""
+        with self._lock:
+            self._count("live_cost", cost)
+
+    def beyond(self, recorded: Recorded, reason: str) -> ReplayDiverged:
+        """Notes that an answer was wanted further than it was recorded."""
+        with self._lock:
+            entry = next(e for e in self._recording.entries if e.recorded is recorded)
+            return ReplayDiverged(self._note("beyond", entry.label, entry, note=reason, resolution="stopped").text)
+
+    # ---- the end ------------------------------------------------------------------------------------------------------
+
+    def finish(self, program_error: str | None = None) -> Report:
+        """The report, with what the program did not ask any more. `program_error` says how it failed, if it did."""
+        with self._lock:
+            if not self._is_finished:
+                self._is_finished = True
+                for event in self._account.others():
+                    self.report.take(event)
+                claimed = self._account.claimed()
+                left = [(e.step.span_id, e.label) for e in self._recording.calls if not e.used and e.step.span_id not in claimed]
+                self.report.conclude(left, program_error)
+            return self.report
+
+    # ---- what they get -------------------------------------------------------------------------------------------------
+
+    def _give(self, entry: Entry) -> Recorded:
+        self._count("answered_calls")
+        return entry.recorded
+
+    def _count(self, name: str, more: int = 1) -> None:
+        self.report.add(name, more)
+        self._account.tell({"add": {name: more}})
+
+    def _live(self, question: Question) -> Live:
+        """The call goes out, under a fork with the changes that were given. Raises `BudgetExceeded` at a cap."""
+        self._check_caps(question)
+        self._is_live = True
+        self._count("live_calls")
+        edits = self._rules.changes.edits if question.api != "generic" else {}
+        if question.api == "openai_embeddings":
+            edits.pop("model", None)
+        return Live((lambda body: edit(body, edits)) if edits else None)
+
+    def _check_caps(self, question: Question) -> None:
+        """Raise before a call goes out that a cap forbids."""
+        calls, cost, sent = self._rules.max_calls, self._rules.max_cost, self.report.live_calls
+        if self._rules.only_local and not is_loopback(origin := origin_of(question.url)):
+            raise BudgetExceeded(f"Stopped at a call to {show_origin(origin)}: the recorded calls went to this machine; nobody "
+                                 "has confirmed that others may go out. --yes does.")
+        if cost is not None and self._account.total("live_cost", self.report.live_cost) >= cost:
+            raise BudgetExceeded(f"Stopped at the cap on cost after {sent} live calls. Raise --max-cost to let more out.")
+        if calls is not None and not any(self._account.claim(f"live-{n}") for n in range(sent, calls)):
+            raise BudgetExceeded(f"Stopped at the cap of {calls} live calls. Raise --max-calls to let more out.")
+
+    def _missed(self, question: Question) -> Recorded | Live:
+        nearest = self._index.nearest_call(question)
+        changes = [] if nearest is None else body_changes(nearest.recorded.exchange.request_body, question.body)
+        kind: Kind = "request" if nearest is not None else "extra"
+        label = nearest.label if nearest is not None else f"a call to {path_of(question.url)}"
+        note = "" if nearest is not None else self._extra(question)
+        if self.report.mode == "fork" and self._rules.fork_at is None:
+            return self._live(question)
+        if self._rules.policy == "record-new":
+            self._note(kind, label, nearest, changes, note, resolution="live")
+            return self._live(question)
+        if self._rules.policy == "lenient" and nearest is not None:
+            if not self._index.take(nearest):
+                return self.call(question)
+            self._note(kind, label, nearest, changes, resolution="recorded")
+            return self._give(nearest)
+        raise ReplayDiverged(self._note(kind, label, nearest, changes, note, resolution="stopped").text)
+
+    def _extra(self, question: Question) -> str:
+        """What there is to say of a call when no unused recording is left that it could be."""
+        known = self._index.used(question)
+        if known is not None:
+            return f"it is {known.label}, asked once more than it was recorded"
+        words = (question.body or b"").decode("utf-8", "replace")
+        return f"{words[-200:]} (is it in another session? --with answers from that one too)"
+
+    def _other_arguments(self, kind: str, name: str, arguments: bytes, place: Place) -> Recorded | None:
+        nearest = self._index.nearest_function(kind, name, arguments, place)
+        label = nearest.label if nearest is not None else f"{kind} {name}"
+        changes = [] if nearest is None else body_changes(nearest.recorded.exchange.request_body, arguments)
+        what: Kind = "arguments" if nearest is not None else "extra"
+        if self._rules.policy == "record-new":
+            self._note(what, label, nearest, changes, resolution="live")
+            self._count("live_tools")
+            return None
+        if self._rules.policy == "lenient" and nearest is not None:
+            if not self._take(nearest):
+                return self._other_arguments(kind, name, arguments, place)
+            self._note(what, label, nearest, changes, resolution="recorded")
+            return self._result(nearest)
+        hint = f"--live-tool {name} runs it"
+        raise ReplayDiverged(self._note(what, label, nearest, changes, note=hint, resolution="stopped").text)
+
+    def _take(self, entry: Entry) -> bool:
+        """A tool's outcome is given, when the recording holds it. Raises `ReplayDiverged` otherwise."""
+        why = _missing(entry)
+        if why:
+            note = f"its result is not in the recording ({why}); --live-tool {entry.name} runs it"
+            raise ReplayDiverged(self._note("beyond", entry.label, entry, note=note, resolution="stopped").text)
+        return self._index.take(entry)
+
+    def _result(self, entry: Entry) -> Recorded:
+        self._count("answered_tools")
+        return entry.recorded
+
+    def _note(
+        self, kind: Kind, label: str, entry: Entry | None, fields: Collection[FieldChange] = (), note: str = "",
+        resolution: str = "",
+    ) -> Difference:
+        found = Difference(kind, label, entry.step.span_id if entry is not None else None, tuple(fields), note, resolution)
+        if len(self.report.differences) < MAX_NOTED:
+            self.report.differences.append(found)
+            self._account.tell({"difference": found.as_json()})
+        else:
+            self._count("unlisted")
+        return found
+
+
+def _missing(entry: Entry) -> str:
+    """Why the outcome of a tool is not in the recording; empty when it is."""
+    exchange = entry.recorded.exchange
+    if exchange.omitted is not None:
+        return exchange.omitted
+    if exchange.response_body is None and entry.step.error_type is None:
+        return "it never ended"
+    return "it holds what JSON cannot" if exchange.opaque else ""

@@ -1,0 +1,205 @@
+"""The recording that a program is run against: the calls and steps of some sessions, and where each of them stood.
+
+A step's place is the names of our steps around it. It says which of two equal calls is meant where a program asks the same thing
+in two branches, and in which branch to look for the nearest one when a call is not in the recording.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from otel_llm import semconv
+from otel_llm.redaction import Redactor
+from otel_llm.replay.reading import steps_of
+from otel_llm.replay.requests.changes import Changes
+from otel_llm.values.canonical import canonical_json
+from otel_llm.values.errors import NotFound, NotReplayable
+from otel_llm.values.playback import Place, Question, Recorded
+from otel_llm.values.session import Exchange, Step
+from otel_llm.values.store import Store
+
+STREAMED = "streamed upload"
+"""Why a request is not on the tape that nobody can read without taking it from the program; its place tells which it is."""
+STEPS = ("workflow", "agent", "tool", "retrieval")
+NO_CONNECTION = ("APIConnectionError", "APITimeoutError")
+_BOUNDARY = re.compile(rb'boundary="?([^";\s]+)')
+_REDACTOR = Redactor(True)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One recorded call or step. `number` counts the calls of all sessions from 1, `0` for what is no call."""
+
+    recorded: Recorded
+    name: str
+    place: Place
+    number: int
+    used: bool = False
+    """Given to the program, or inside something that was."""
+
+    @property
+    def step(self) -> Step:
+        """The step itself."""
+        return self.recorded.step
+
+    @property
+    def label(self) -> str:
+        """How people find it: `call 3 (chat gpt-4o)`, `tool lookup`."""
+        return f"call {self.number} ({self.step.name})" if self.number else f"{self.step.kind} {self.name}"
+
+
+@dataclass(slots=True)
+class Recording:
+    """All entries in the order of their start. `within` maps a span to those directly inside it.
+
+    `ids` are those of the sessions and traces that were asked for, `session_ids` the sessions that these steps belong to.
+    `edits` is what a fork changed in its live calls, when the recording is one: its program asked without them.
+    """
+
+    ids: tuple[str, ...]
+    session_ids: tuple[str, ...]
+    entries: list[Entry]
+    within: dict[str, list[Entry]] = field(default_factory=dict)
+    edits: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> list[Entry]:
+        """The calls alone."""
+        return [entry for entry in self.entries if entry.number]
+
+    def use(self, entry: Entry) -> Iterator[Entry]:
+        """An entry is done, and so is everything inside it: all of these."""
+        waiting = [entry]
+        while waiting:
+            done = waiting.pop()
+            done.used = True
+            waiting += self.within.get(done.step.span_id, ())
+            yield done
+
+
+def load(store: Store, ids: Iterable[str]) -> Recording:
+    """The recording of these sessions and traces.
+
+    Raises `NotFound` for one that is not there, `NotReplayable` when nothing in them can answer a program.
+    """
+    chosen = tuple(dict.fromkeys(ids))
+    by_id = {step.span_id: step for given in chosen for step in steps_of(store, given)[1]}
+    steps = sorted(by_id.values(), key=lambda step: step.start_ns)
+    recording = Recording(chosen, tuple(dict.fromkeys(step.session_id for step in steps)), [], edits=_edits(store, steps))
+    number = 0
+    missing: list[str] = []
+    for step in steps:
+        if step.kind != "call" and step.kind not in STEPS:
+            continue
+        try:
+            exchange = store.exchange(step.span_id)
+        except NotFound:
+            continue
+        if step.kind == "call":
+            number += 1
+            if exchange.omitted != STREAMED and (exchange.request_body is None or exchange.omitted):
+                missing.append(f"call {number}: {exchange.omitted or 'no bytes were recorded'}")
+        entry = Entry(Recorded(step, exchange), _name(step), _place(step, by_id), number if step.kind == "call" else 0,
+                      used=step.kind == "call" and _never_left(step, exchange))
+        recording.entries.append(entry)
+        if step.parent_span_id is not None:
+            recording.within.setdefault(_nearest(step, by_id), []).append(entry)
+    if missing:
+        raise NotReplayable(f"{', '.join(chosen)} cannot be rerun: {'; '.join(missing[:5])}. "
+                            "`otel-llm replay check` says more; record with content on.")
+    if not recording.entries:
+        raise NotReplayable(f"There is nothing in {', '.join(chosen)} that could answer a program: no call, no tool.")
+    return recording
+
+
+def exact_key(request: Question | Exchange) -> bytes:
+    """What two requests share that are the same byte for byte; a random multipart boundary does not count.
+
+    What a model is asked is known by its body, wherever it is sent; other requests by method and path as well.
+    """
+    body, content_type = _content(request)
+    data = body or b""
+    found = _BOUNDARY.search(content_type.encode("latin-1", "replace"))
+    if found is not None:
+        data = data.replace(found[1], b"boundary")
+    return _key(request, data)
+
+
+def equal_key(request: Question | Exchange) -> bytes | None:
+    """What two requests share that are equal as JSON, without their secrets; None for what is no JSON."""
+    body, _ = _content(request)
+    try:
+        value = json.loads(without_secrets(body or b""))
+    except ValueError:
+        return None
+    return _key(request, canonical_json(value).encode("utf-8", "surrogatepass"))
+
+
+def _content(request: Question | Exchange) -> tuple[bytes | None, str]:
+    if isinstance(request, Exchange):
+        return request.request_body, request.request_type
+    return request.body, request.content_type
+
+
+def _key(request: Question | Exchange, data: bytes) -> bytes:
+    where = "" if data and request.api != "generic" else f"{request.method} {path_of(request.url)}"
+    return hashlib.blake2b(b"\0".join((request.api.encode(), where.encode(), data)), digest_size=16).digest()
+
+
+def without_secrets(body: bytes) -> bytes:
+    """A body as it is compared: a recording may have been made with redaction or without."""
+    return _REDACTOR.redact(body)[0]
+
+
+def path_of(url: str) -> str:
+    """The path of a URL."""
+    return "/" + url.partition("://")[2].partition("/")[2]
+
+
+def _edits(store: Store, steps: Iterable[Step]) -> Mapping[str, Any]:
+    """The changes that the first step says it was forked with."""
+    for step in steps:
+        try:
+            attributes = store.span(step.span_id).attributes
+            said = json.loads(str(attributes.get(semconv.OTEL_LLM_REPLAY_CHANGES) or "{}"))
+        except (NotFound, ValueError):
+            return {}
+        is_fork = attributes.get(semconv.OTEL_LLM_REPLAY_MODE) == "fork" and isinstance(said, dict)
+        return Changes(said.get("model"), said.get("set") or {}).edits if is_fork else {}
+    return {}
+
+
+def _never_left(step: Step, exchange: Exchange) -> bool:
+    """True of a call that failed before there was a request: it fails again before anybody is asked."""
+    return (exchange.api != "generic" and exchange.method == "POST" and not exchange.request_body and exchange.omitted is None
+            and exchange.status is None and step.error_type not in (None, *NO_CONNECTION))
+
+
+def _name(step: Step) -> str:
+    """The name that the program gave to a step: `execute_tool lookup` is `lookup`."""
+    operation = step.operation or ""
+    return step.name.removeprefix(operation).strip() if operation else step.name
+
+
+def _place(step: Step, by_id: dict[str, Step]) -> Place:
+    names: list[str] = []
+    above = by_id.get(step.parent_span_id or "")
+    while above is not None and len(names) < 100:
+        if above.kind in STEPS:
+            names.append(_name(above))
+        above = by_id.get(above.parent_span_id or "")
+    return tuple(reversed(names))
+
+
+def _nearest(step: Step, by_id: dict[str, Step]) -> str:
+    """The span of the nearest of our steps around one; its parent where there is none."""
+    above = by_id.get(step.parent_span_id or "")
+    seen = 0
+    while above is not None and above.kind not in STEPS and seen < 100:
+        above, seen = by_id.get(above.parent_span_id or ""), seen + 1
+    return above.span_id if above is not None else step.parent_span_id or ""

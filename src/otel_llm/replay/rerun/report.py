@@ -1,0 +1,166 @@
+"""What a rerun came to: the same, diverged (the program asked something else), or regressed (it came to something else)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from otel_llm.replay.compare.fields import FieldChange
+
+Kind = Literal["request", "extra", "arguments", "beyond", "unasked", "result", "program"]
+Outcome = Literal["same", "diverged", "regressed", "forked"]
+
+_SAYS: Mapping[Kind, str] = {
+    "request": "asks something else", "extra": "is not in the recording", "arguments": "is called with other arguments",
+    "beyond": "is read further than the recording goes", "unasked": "was not asked any more",
+    "result": "comes to something else", "program": "ended differently"}
+MAX_SHOWN = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that the program did differently. `source_span_id` is the nearest recorded step, None when there is none.
+
+    `resolution` says what the program got: `stopped` (an error), `recorded` (the answer of the nearest), `live`, or `` .
+    """
+
+    kind: Kind
+    label: str
+    source_span_id: str | None = None
+    fields: tuple[FieldChange, ...] = ()
+    note: str = ""
+    resolution: str = ""
+
+    @property
+    def text(self) -> str:
+        """The difference in one line and one line a field."""
+        head = f"{self.label} {_SAYS[self.kind]}" + (f": {self.note}" if self.note else "")
+        return "\n".join([head, *(f"  {shown(change)}" for change in self.fields)])
+
+    def as_json(self) -> dict[str, Any]:
+        """`{"kind", "label", "source_span_id", "fields": [{"path", "change", "old", "new"}], "note", "resolution"}`"""
+        return {"kind": self.kind, "label": self.label, "source_span_id": self.source_span_id,
+                "fields": [change.as_json() for change in self.fields], "note": self.note, "resolution": self.resolution}
+
+
+@dataclass(slots=True)
+class Report:
+    """The result of a rerun or a fork. Counts are of calls and of tools (retrievals among them)."""
+
+    mode: Literal["rerun", "fork"]
+    session_ids: tuple[str, ...]
+    new_session_id: str
+    recorded_calls: int = 0
+    answered_calls: int = 0
+    live_calls: int = 0
+    answered_tools: int = 0
+    live_tools: int = 0
+    live_cost: int = 0
+    """Pico-USD of the live calls whose price is known."""
+    differences: list[Difference] = field(default_factory=list)
+    unlisted: int = 0
+    """Differences that are not listed, because there were many before."""
+    unreached: int = 0
+    """Recorded calls behind the point where the program stopped."""
+
+    def add(self, name: str, more: int) -> None:
+        """Count more of something: the name of a field."""
+        setattr(self, name, getattr(self, name) + more)
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Count in what a process told (`otel_llm.replay.rerun.account`)."""
+        if "difference" in event:
+            self.differences.append(_difference(event["difference"]))
+        if "failed" in event:
+            self.differences.append(Difference("program", "a process of the program", note=event["failed"]))
+        for name, more in event.get("add", {}).items():
+            self.add(name, more)
+
+    def conclude(self, left: Iterable[tuple[str, str]], program_error: str | None = None) -> None:
+        """Say which calls (span ids and labels) the program did not ask. Where it was stopped or failed they are only counted."""
+        was_stopped = any(difference.resolution == "stopped" for difference in self.differences)
+        if program_error is not None and not was_stopped:
+            self.differences.append(Difference("program", "the program", note=program_error))
+        if self.mode == "fork":
+            return
+        if was_stopped or program_error is not None:
+            self.unreached = len(list(left))
+        else:
+            self.differences += [Difference("unasked", label, span_id) for span_id, label in left]
+
+    @property
+    def outcome(self) -> Outcome:
+        """`diverged` when the program asked something else, `regressed` when it asked the same and came to something else."""
+        kinds = {difference.kind for difference in self.differences}
+        if self.mode == "fork" and not kinds & {"program"} and not any(d.resolution == "stopped" for d in self.differences):
+            return "forked"
+        if kinds - {"result", "program"}:
+            return "diverged"
+        return "regressed" if kinds else "same"
+
+    @property
+    def exit_code(self) -> int:
+        """0 for the same (and for a fork that ran), 1 for different."""
+        return 0 if self.outcome in ("same", "forked") else 1
+
+    @property
+    def text(self) -> str:
+        """The report for people: outcome, counts, every difference."""
+        counts = f"{self.answered_calls} of {self.recorded_calls} calls answered from the recording"
+        more = [f"{self.live_calls} live" if self.live_calls else "",
+                f"{self.answered_tools} tools answered" if self.answered_tools else "",
+                f"{self.live_tools} tools run" if self.live_tools else "",
+                f"{self.unreached} calls not reached" if self.unreached else ""]
+        head = f"{self.outcome}: " + ", ".join([counts, *filter(None, more)])
+        rest = [f"and {self.unlisted} more differences"] if self.unlisted else []
+        return "\n".join([head, *(difference.text for difference in self.differences), *rest])
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it; `differences` as `Difference.as_json` has them."""
+        return {"mode": self.mode, "outcome": self.outcome, "session_ids": list(self.session_ids),
+                "new_session_id": self.new_session_id, "recorded_calls": self.recorded_calls,
+                "answered_calls": self.answered_calls, "live_calls": self.live_calls, "answered_tools": self.answered_tools,
+                "live_tools": self.live_tools, "live_cost_pico_usd": self.live_cost, "unreached": self.unreached,
+                "unlisted": self.unlisted,
+                "differences": [difference.as_json() for difference in self.differences]}
+
+
+def told(events: Iterable[Mapping[str, Any]], claimed: Collection[str], program_error: str | None = None) -> Report | None:
+    """The report of what the processes of one program told; None when none of them began."""
+    events = list(events)
+    said = next((event["begin"] for event in events if "begin" in event), None)
+    if said is None:
+        return None
+    report = Report(said["mode"], tuple(said["session_ids"]), said["new_session_id"], said["recorded_calls"])
+    for event in events:
+        report.take(event)
+    report.conclude([(span_id, label) for span_id, label in said["calls"] if span_id not in claimed], program_error)
+    return report
+
+
+def _difference(value: Mapping[str, Any]) -> Difference:
+    fields = tuple(FieldChange(f["path"], f["old"], f["new"], f["change"]) for f in value["fields"])
+    return Difference(value["kind"], value["label"], value["source_span_id"], fields, value["note"], value["resolution"])
+
+
+def shown(change: FieldChange) -> str:
+    """A changed field in one line; long texts around the place where they part."""
+    path = change.path or "the whole"
+    if change.change == "added":
+        return f"{path}: + {_short(change.new)}"
+    if change.change == "removed":
+        return f"{path}: - {_short(change.old)}"
+    old, new = change.old, change.new
+    if isinstance(old, str) and isinstance(new, str) and max(len(old), len(new)) > MAX_SHOWN:
+        at = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+        start = max(0, at - 30)
+        cut = "…" if start else ""
+        old, new = cut + old[start:], cut + new[start:]
+    return f"{path}: {_short(old)} → {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"

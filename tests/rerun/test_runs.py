@@ -1,0 +1,162 @@
+"""Which run a program is answered from, when its session holds several; and what CI gets to read of a rerun."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+import otel_llm
+from otel_llm.store.sqlite import SqliteStore
+from otel_llm.testing import Answer, Simulator, raw
+from otel_llm.values.errors import ReplayDiverged
+from rerun.conftest import environment
+
+PROGRAM = '''
+import sys
+import openai, otel_llm
+
+otel_llm.init()
+
+@otel_llm.workflow
+def ask(question):
+    answer = openai.OpenAI(max_retries=0).chat.completions.create(
+        model="gpt-4o-mini", messages=[{"role": "user", "content": question}])
+    return answer.choices[0].message.content
+
+with otel_llm.session("user-42"):
+    print(*map(ask, sys.argv[1:]))
+'''
+
+
+def answer(content: str) -> Answer:
+    """A chat completion that says this."""
+    return raw(json.dumps({"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini", "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]}).encode())
+
+
+def rerun(store: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "otel_llm.cli", "--store", str(store), "replay", "rerun", *words], timeout=60,
+                          capture_output=True, text=True, env=environment(COLUMNS="120"))
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> list[str]:
+    """The command line of a program that uses one session id in all its runs. Its first run was answered `one`, its second `two`."""
+    place = tmp_path / "program.py"
+    place.write_text(PROGRAM)
+    command = [sys.executable, str(place), "Hello?"]
+    with Simulator(plan=[answer("one"), answer("two")]) as sim:
+        for said in ("one\n", "two\n"):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(
+                OPENAI_API_KEY="sk-x", OPENAI_BASE_URL=sim.base_url, OTEL_LLM_STORE=str(tmp_path / "store")))
+            assert (done.returncode, done.stdout) == (0, said), done.stderr
+    return command
+
+
+def traces(store: Path) -> list[str]:
+    with SqliteStore(store) as opened:
+        return list(dict.fromkeys(step.trace_id for step in opened.steps("user-42")))
+
+
+class TestSeveralRunsInOneSession:
+    def test_a_rerun_of_the_session_says_that_it_holds_what_was_not_asked_and_how_to_answer_from_one_run(
+        self, tmp_path: Path, program: list[str]
+    ) -> None:
+        first, _ = traces(tmp_path / "store")
+
+        run = rerun(tmp_path / "store", "user-42", "--no-record", "--", *program)
+
+        assert (run.returncode, run.stdout) == (1, "one\n"), run.stderr
+        assert run.stderr == (
+            "diverged: 1 of 2 calls answered from the recording\n"
+            "call 2 (chat gpt-4o-mini) was not asked any more\n"
+            "1 of its 2 traces was not asked at all. If the session holds several runs of the program, answer it from the traces of "
+            f"one: otel-llm replay rerun {first[:8]}\n")
+
+    def test_a_rerun_is_answered_from_the_trace_that_is_named(self, tmp_path: Path, program: list[str]) -> None:
+        for trace_id, said in zip(traces(tmp_path / "store"), ("one\n", "two\n"), strict=True):
+            for named in (trace_id, trace_id[:10]):
+                run = rerun(tmp_path / "store", named, "--no-record", "--", *program)
+
+                assert (run.returncode, run.stdout) == (0, said), run.stderr
+                assert run.stderr == "same: 1 of 1 calls answered from the recording\n"
+
+    def test_several_traces_make_one_recording(self, tmp_path: Path, program: list[str]) -> None:
+        first, second = traces(tmp_path / "store")
+
+        run = rerun(tmp_path / "store", first, "--with", second, "--no-record", "--", *program, "Hello?")
+
+        assert (run.returncode, run.stdout) == (0, "one two\n"), run.stderr
+
+    def test_python_names_traces_too(self, tmp_path: Path, program: list[str]) -> None:
+        import openai
+
+        def ask() -> str | None:
+            client = openai.OpenAI(base_url="https://nowhere.invalid/v1", api_key="sk-x")
+            said = client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello?"}])
+            return said.choices[0].message.content
+
+        second = traces(tmp_path / "store")[1]
+        with otel_llm.replaying(second, store=tmp_path / "store") as rerun:
+            assert ask() == "two"
+
+        assert (rerun.report.outcome, rerun.report.session_ids, rerun.report.recorded_calls) == ("same", ("user-42",), 1)
+        with pytest.raises(ReplayDiverged, match="asked once more than it was recorded"):
+            with otel_llm.replaying(second, store=tmp_path / "store"):
+                ask()
+                ask()
+
+
+class TestForCI:
+    def test_junit_has_a_case_for_each_session_and_says_how_it_went(self, tmp_path: Path, program: list[str]) -> None:
+        file = tmp_path / "rerun.xml"
+        second = traces(tmp_path / "store")[1]
+
+        same = rerun(tmp_path / "store", second, "--no-record", "--junit", str(file), "--", *program)
+
+        root = ET.fromstring(file.read_text())
+        assert (same.returncode, root.attrib) == (0, {"name": "otel-llm", "tests": "1", "failures": "0", "errors": "0", "skipped": "0"})
+        other = rerun(tmp_path / "store", second, "--no-record", "--junit", str(file), "--", *program[:-1], "Bye\x1b[31m?")
+        root = ET.fromstring(file.read_text())
+        (case,) = root.iter("testcase")
+        failure = case.find("failure")
+        assert other.returncode == 1 and failure is not None
+        assert (root.get("failures"), case.get("name"), failure.get("type")) == ("1", "user-42", "diverged")
+        assert failure.get("message") == "diverged: 0 of 1 calls answered from the recording, 1 calls not reached"
+        assert failure.text == (
+            "call 1 (chat gpt-4o-mini) asks something else\n"
+            '  messages.0.content: "Hello?" → "Bye\\u001b[31m?"')
+
+    def test_junit_on_standard_output_has_it_alone(self, tmp_path: Path, program: list[str]) -> None:
+        second = traces(tmp_path / "store")[1]
+
+        run = rerun(tmp_path / "store", second, "--no-record", "--junit", "-", "--", *program)
+        both = rerun(tmp_path / "store", second, "--no-record", "--junit", "-", "--json", "--", *program)
+
+        assert (run.returncode, ET.fromstring(run.stdout).get("tests")) == (0, "1") and run.stderr.startswith("two\n")
+        assert (both.returncode, both.stdout) == (2, "") and "give --junit a file" in both.stderr
+
+    def test_github_gets_an_annotation_for_each_difference_and_obeys_nothing_that_was_captured(
+        self, tmp_path: Path, program: list[str]
+    ) -> None:
+        second = traces(tmp_path / "store")[1]
+
+        run = rerun(tmp_path / "store", second, "--no-record", "--github", "--", *program[:-1], "Bye?\n::warning::gotcha")
+
+        assert run.returncode == 1
+        commands = [line for line in run.stdout.splitlines() if line.startswith("::")]
+        assert commands == [
+            "::error title=user-42::call 1 (chat gpt-4o-mini) asks something else%0A"
+            '  messages.0.content: "Hello?" → "Bye?\\n::warning::gotcha"',
+            "::error title=rerun of user-42::diverged: 0 of 1 calls answered from the recording, 1 calls not reached"]
+
+    def test_a_report_that_cannot_be_written_is_refused_before_the_program_begins(self, tmp_path: Path, program: list[str]) -> None:
+        run = rerun(tmp_path / "store", "user-42", "--junit", str(tmp_path / "nowhere" / "x.xml"), "--", *program)
+
+        assert (run.returncode, run.stdout) == (2, "")
+        assert "--junit" in run.stderr
