@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,12 @@ def client(sim: Simulator) -> Iterator[Any]:
 def async_client(sim: Simulator) -> Any:
     openai = pytest.importorskip("openai", reason="the openai SDK is not installed")
     return openai.AsyncOpenAI(base_url=sim.base_url, api_key="sk-test-canary-0123456789abcdef", max_retries=0)
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs in the background with Ctrl-C switched off, and programs that tests start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

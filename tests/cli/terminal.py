@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
-import signal
 import struct
 import subprocess
 import sys
@@ -77,8 +76,7 @@ def on_terminal(*args: str, scenario: str = "newcomer", columns: int = 80, envir
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen([sys.executable, *program, *args], stdin=follower, stdout=follower, stderr=follower,
-                               env=_environ({"TERM": "xterm-256color", **(environ or {})}), start_new_session=True,
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # also where ours is in the background
+                               env=_environ({"TERM": "xterm-256color", **(environ or {})}), start_new_session=True)
     os.close(follower)
     if typed:
         os.write(leader, typed)
