@@ -597,3 +597,86 @@ def test_a(number):
     recorded.stdout.fnmatch_lines([f"otel-llm: recorded sessions/test_a?{number}?.session" for number in range(4)])
     assert len(list((project.path / "sessions").iterdir())) == 4
     project.offline().assert_outcomes(passed=4)
+
+
+FOLDER = """
+@pytest.fixture
+def before():
+    return ask("warm up") if os.environ.get("WARM") else None
+
+
+@pytest.mark.otel_llm_session("refunds")
+def test_refunds(before, otel_llm_rerun):
+    for question in otel_llm_rerun.questions:
+        print("said", ask(question.removeprefix("echo: ")))
+    print("given", otel_llm_rerun.arguments("double"))
+"""
+
+
+class TestAFolder:
+    @pytest.fixture
+    def refunds(self, project: Project) -> Project:
+        """Sessions of three conversations, recorded by other tests."""
+        project.tests("""
+@pytest.mark.otel_llm_session
+@pytest.mark.parametrize("words", ["late", "wrong,size", "lost"])
+def test_it(words):
+    for word in words.split(","):
+        double(ask(word))
+""", "test_recording")
+        project.live("--otel-llm-record")
+        (project.path / "test_recording.py").unlink()
+        (project.path / "sessions").rename(project.path / "refunds")
+        (project.path / "refunds" / "notes.txt").write_text("no session")
+        return project
+
+    def test_makes_a_test_of_each_session_which_knows_what_users_said_in_it(self, refunds: Project) -> None:
+        refunds.tests(FOLDER)
+
+        done = refunds.offline("-s", "-rp")
+
+        done.assert_outcomes(passed=3)
+        done.stdout.fnmatch_lines([
+            "*said late", "given [[]{'word': 'late'}[]]", "*said lost", "given [[]{'word': 'lost'}[]]", "*said wrong", "said size",
+            "given [[]{'word': 'wrong'}, {'word': 'size'}[]]", "PASSED test_agent.py::test_refunds[[]test_it[[]late[]][]]",
+            "PASSED test_agent.py::test_refunds[[]test_it[[]lost[]][]]",
+            "PASSED test_agent.py::test_refunds[[]test_it[[]wrong,size[]][]]"])
+
+    def test_names_the_session_whose_program_does_something_else(self, refunds: Project) -> None:
+        refunds.tests(FOLDER.replace('removeprefix("echo: ")', 'replace("echo: lost", "stolen").removeprefix("echo: ")'))
+
+        done = refunds.offline()
+
+        done.assert_outcomes(passed=2, failed=1)
+        done.stdout.fnmatch_lines(["*test_refunds[[]test_it[[]lost[]][]]*", "*messages.0.content: *lost* → *stolen*",
+                                   "Recorded in refunds/test_it[[]lost[]].session."])
+        assert "--otel-llm-record" not in str(done.stdout)
+
+    def test_is_answered_in_the_set_up_of_its_fixtures_too(self, refunds: Project) -> None:
+        refunds.tests(FOLDER)
+        refunds.patch.setenv("WARM", "1")
+
+        done = refunds.offline("-k", "late")
+
+        done.assert_outcomes(errors=1)
+        done.stdout.fnmatch_lines(["*messages.0.content: *late* → *warm up*"])
+
+    def test_is_never_written(self, refunds: Project) -> None:
+        refunds.tests(FOLDER)
+        before = {path: path.read_bytes() for path in (refunds.path / "refunds").iterdir()}
+        requests = refunds.sim.count.total()
+
+        done = refunds.live("--otel-llm-record=all")
+
+        done.assert_outcomes(passed=3)
+        assert {path: path.read_bytes() for path in (refunds.path / "refunds").iterdir()} == before
+        assert refunds.sim.count.total() == requests
+
+    def test_that_is_empty_is_an_error(self, project: Project) -> None:
+        project.tests(FOLDER)
+        (project.path / "refunds").mkdir()
+
+        done = project.offline()
+
+        done.assert_outcomes(errors=1)
+        done.stdout.fnmatch_lines(["*refunds has no session file (*.session); `otel-llm export session ID -o *refunds/NAME.session` writes one."])

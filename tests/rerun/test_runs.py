@@ -106,6 +106,7 @@ class TestSeveralRunsInOneSession:
             assert ask() == "two"
 
         assert (rerun.report.outcome, rerun.report.session_ids, rerun.report.recorded_calls) == ("same", ("user-42",), 1)
+        assert (rerun.questions, rerun.arguments("ask"), rerun.arguments("no-such-step")) == (["Hello?"], [{"question": "Hello?"}], [])
         with pytest.raises(ReplayDiverged, match="asked once more than it was recorded"):
             with otel_llm.replaying(second, store=tmp_path / "store"):
                 ask()

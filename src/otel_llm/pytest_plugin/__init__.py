@@ -2,6 +2,7 @@
 
     @pytest.mark.otel_llm_session                        against <folder of the test>/sessions/<name of the test>.session
     @pytest.mark.otel_llm_session("refund.session")      against this file, seen from the folder of the test
+    @pytest.mark.otel_llm_session("refunds")             against each session file in this folder: a test for each
     @pytest.mark.otel_llm_session("ticket-17")           against a session in the store
 
     pytest --otel-llm-record                             runs tests live whose file is not there, and writes it
@@ -59,11 +60,24 @@ def _give_back(config: pytest.Config, word: str) -> None:
     config.args = [word, *others]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A marker that names a folder makes a test of each session file in it."""
+    marker = metafunc.definition.get_closest_marker(MARKER)
+    if marker is not None and marker.args:
+        from otel_llm.pytest_plugin.marked import files_in
+
+        files = files_in(metafunc.definition, marker)
+        if files is not None:
+            metafunc.fixturenames.append(FIXTURE)
+            metafunc.parametrize(FIXTURE, files, indirect=True, ids=[file.stem for file in files])
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker(MARKER) is not None and isinstance(item, pytest.Function):
         names = item.fixturenames
-        if FIXTURE not in names:
-            names.insert(_first_of_the_test(item, names), FIXTURE)
+        if FIXTURE in names:
+            names.remove(FIXTURE)
+        names.insert(_first_of_the_test(item, names), FIXTURE)
 
 
 def _first_of_the_test(item: Any, names: list[str]) -> int:
@@ -79,7 +93,7 @@ def _session(request: pytest.FixtureRequest) -> Generator[None, None, None]:
     from otel_llm.pytest_plugin.running import begin
 
     marker = request.node.get_closest_marker(MARKER)
-    run = request.node.stash[_RUN] = begin(request.node, marker)
+    run = request.node.stash[_RUN] = begin(request.node, marker, getattr(request, "param", None))
     yield
     run.close()
 

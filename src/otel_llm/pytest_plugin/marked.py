@@ -27,17 +27,21 @@ _PLACES: pytest.StashKey[dict[str, set[str]]] = pytest.StashKey()
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A marked test. `sessions` are whole paths and ids; `rules` are arguments of `otel_llm.replaying`."""
+    """A marked test. `sessions` are whole paths and ids; `rules` are arguments of `otel_llm.replaying`.
+
+    `is_from_folder` says that the marker names a folder. Its files are given, and no test writes them.
+    """
 
     item: pytest.Item
     sessions: tuple[str, ...]
     rules: dict[str, Any]
+    is_from_folder: bool = False
 
     @property
     def file(self) -> Path | None:
         """The one file that the test can be recorded in; None for sessions of the store, and for several."""
         only = self.sessions[0]
-        return Path(only) if len(self.sessions) == 1 and is_session_file(only) else None
+        return Path(only) if len(self.sessions) == 1 and is_session_file(only) and not self.is_from_folder else None
 
     def command(self, option: str) -> str:
         """What to type so that this test is recorded."""
@@ -50,12 +54,26 @@ class Marked:
         return str(path.relative_to(start)) if path.is_relative_to(start) else str(path)
 
 
-def read_marker(item: pytest.Item, marker: pytest.Mark) -> Marked:
-    """What the marker says. Fails the test when it makes no sense."""
+def files_in(item: Any, marker: pytest.Mark) -> list[Path] | None:
+    """The session files of the folder that a marker names, sorted; None when it names none. Fails when there are none."""
+    only = marker.args[0]
+    if len(marker.args) > 1 or not isinstance(only, (str, os.PathLike)) or not (folder := item.path.parent / only).is_dir():
+        return None
+    found = sorted(path for path in folder.iterdir() if is_session_file(str(path)))
+    if not found:
+        pytest.fail(f"{folder} has no session file (*{SUFFIX}); `otel-llm export session ID -o {folder / 'NAME'}{SUFFIX}` "
+                    "writes one.", pytrace=False)
+    return found
+
+
+def read_marker(item: pytest.Item, marker: pytest.Mark, file: Path | None = None) -> Marked:
+    """What the marker says; `file` is the one of its folder. Fails the test when it makes no sense."""
     if unknown := sorted(set(marker.kwargs) - set(_RULES)):
         pytest.fail(f"{MARKER} has no argument {unknown[0]!r}; arguments are {', '.join(_RULES)}", pytrace=False)
     if any(not isinstance(one, (str, os.PathLike)) for one in marker.args):
         pytest.fail(f"{MARKER}{marker.args} names no session: give files (NAME{SUFFIX}) or ids", pytrace=False)
+    if file is not None:
+        return Marked(item, (str(file),), dict(marker.kwargs), is_from_folder=True)
     given = [os.fspath(one) for one in marker.args]
     if not given:
         _check_alone(item)

@@ -53,9 +53,12 @@ class Run(Protocol):
         """The end; may be called again."""
 
 
-def begin(item: pytest.Item, marker: pytest.Mark) -> Run:
-    """Begin what the marker and the command line say. Fails the test when that cannot be done."""
-    marked = read_marker(item, marker)
+def begin(item: pytest.Item, marker: pytest.Mark, file: Path | None = None) -> Run:
+    """Begin what the marker and the command line say, with one `file` of the marker's folder if it names one.
+
+    Fails the test when that cannot be done.
+    """
+    marked = read_marker(item, marker, file)
     mode, file = item.config.getoption("otel_llm_record"), marked.file
     if file is not None and (mode == "all" or (mode == "missing" and not file.exists())):
         return Recording(marked, file)

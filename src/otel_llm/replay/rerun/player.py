@@ -117,6 +117,15 @@ class Rerun(Player):
         return self._recording.entries[0].step.start_ns
 
     @property
+    def questions(self) -> list[str]:
+        """What users said in the recording: the words of each new user message, in order, also of calls that helpers made."""
+        return self._recording.questions()
+
+    def arguments(self, name: str) -> list[Any]:
+        """What the recorded workflow, agent, tool or retrieval of this name was given, each time: JSON values by parameter."""
+        return self._recording.arguments(name)
+
+    @property
     def is_live(self) -> bool:
         """True from the first call on that went out."""
         return self._is_live

@@ -15,7 +15,8 @@ from typing import Any
 
 from otel_llm import semconv
 from otel_llm.redaction import Redactor
-from otel_llm.replay.reading import steps_of
+from otel_llm.replay.conversation import conversation
+from otel_llm.replay.reading import RecordedCall, read, steps_of
 from otel_llm.replay.requests.changes import Changes
 from otel_llm.values.canonical import canonical_json
 from otel_llm.values.errors import NotFound, NotReplayable
@@ -71,6 +72,17 @@ class Recording:
     def calls(self) -> list[Entry]:
         """The calls alone."""
         return [entry for entry in self.entries if entry.number]
+
+    def questions(self) -> list[str]:
+        """The words of each message of a user, once, in the order in which they came up."""
+        calls = [RecordedCall(e.step, e.recorded.exchange, read(e.recorded.exchange)) for e in self.calls]
+        return [said.message.text for said in conversation(calls)
+                if said.source == "request" and said.message is not None and said.message.role == "user"]
+
+    def arguments(self, name: str) -> list[Any]:
+        """What the steps of this name were given, in the order of their start."""
+        return [json.loads(entry.recorded.exchange.request_body or b"null") for entry in self.entries
+                if not entry.number and entry.name == name]
 
     def use(self, entry: Entry) -> Iterator[Entry]:
         """An entry is done, and so is everything inside it: all of these."""
