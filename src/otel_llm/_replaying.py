@@ -67,6 +67,7 @@ class Plan:
     is_closed: bool = True
     clock: bool = False
     seed: int | None = None
+    run: int | None = None
 
     def as_json(self) -> str:
         """The plan as text."""
@@ -113,14 +114,15 @@ class _Gated(Rerun):
 def begin(path: str) -> None:
     """Run this process against its recording. Called as the interpreter starts, when the environment names a plan.
 
-    Raises what keeps it from beginning, which must end the program: a rerun that calls a paid provider would be worse.
+    What keeps it from beginning ends the program: a rerun that calls a paid provider would be worse. Whoever started the rerun
+    says why. Raises what nobody can be told.
     """
     plan = read_plan(path)
     account = SharedAccount(plan.shared)
     try:
         if plan.is_recorded:
             _setup.init()
-        recording = _load(Settings.resolve({"store": plan.store}), plan.ids)
+        recording = _load(Settings.resolve({"store": plan.store}), plan.ids, plan.run)
         player = _Gated(recording, plan.rules, plan.new_session_id, account)
         _play(player)
         _seams(player, clock=plan.clock, seed=plan.seed)
@@ -130,7 +132,9 @@ def begin(path: str) -> None:
             "recorded_calls": len(recording.calls), "calls": [[e.step.span_id, e.label] for e in recording.calls if not e.used]}})
     except Exception as error:
         account.tell({"failed": str(error), "exit_code": getattr(error, "exit_code", 3)})
-        raise
+        if not account.is_open:
+            raise
+        os._exit(3)
     atexit.register(account.tell, {"over": True})
 
 
@@ -144,6 +148,7 @@ def replaying(
     block_network: bool = True,
     clock: bool = False,
     seed: int | None = None,
+    run: int | None = None,
     check: bool = True,
     store: str | os.PathLike[str] | None = None,
 ) -> Iterator[Rerun]:
@@ -164,6 +169,7 @@ def replaying(
         block_network: False leaves the network open; calls are answered from the recording even so.
         clock: let the time of day begin where the recording began; needs the extra `clock`.
         seed: let `random` and `uuid4` begin at the number that the recorded run was given (`otel-llm run --seed`).
+        run: answer from the Nth run of the program that the first session holds: 1, or -1 for the last.
         store: directory of the store (default: the setting).
 
     Raises `NotReplayable` when the recording does not suffice, `ConfigError` inside another rerun.
@@ -173,11 +179,12 @@ def replaying(
     names = [os.fspath(one) for one in sessions]
     names = [os.path.abspath(one) if session_file.is_session_file(one) else one for one in names]
     with tempfile.TemporaryDirectory(prefix="otel-llm-rerun-", dir=_room(0), ignore_cleanup_errors=True) as shared:
-        recording = _load(settings, names)
+        recording = _load(settings, names, run)
         player = _Gated(recording, rules, account=SharedAccount(shared))
         found = tuple(names) if any(map(session_file.is_session_file, names)) else recording.ids
         plan = Plan(str(_setup.store_directory(settings).absolute()), found, player.report.new_session_id, shared, policy, speed,
-                    tools, tuple(allow_hosts), is_recorded=False, is_closed=block_network, clock=clock, seed=seed)
+                    tools, tuple(allow_hosts), is_recorded=False, is_closed=block_network, clock=clock, seed=seed,
+                    run=run)
         with _playing(player), _undoing(_seams(player, clock=clock, seed=seed)), _answered_children(plan):
             player.gate = Gate(allow_hosts) if block_network else None
             try:
@@ -274,7 +281,7 @@ def _play(player: _Gated) -> Callable[[], None]:
     return undo
 
 
-def _load(settings: Settings, sessions: Collection[str]) -> Recording:
+def _load(settings: Settings, sessions: Collection[str], run: int | None) -> Recording:
     """The recording of sessions in the store, or in session files."""
     if not sessions:
         raise ConfigError("no session was named; `otel-llm sessions` lists what is there")
@@ -284,9 +291,9 @@ def _load(settings: Settings, sessions: Collection[str]) -> Recording:
         raise ConfigError(f"{files[0]} is a file, and {other} a session of the store; a rerun is answered from one kind. "
                           f"`otel-llm import {files[0]}` puts the file into the store.")
     if files:
-        return _from_files(files)
+        return _from_files(files, run)
     with _setup.open_store(settings) as store:
-        return load(store, [_id_of(store.resolve(given)) for given in sessions])
+        return load(store, [_id_of(store.resolve(given)) for given in sessions], run)
 
 
 def _id_of(ref: Ref) -> str:
@@ -294,7 +301,7 @@ def _id_of(ref: Ref) -> str:
     return ref.id if ref.kind == "trace" else ref.session_id or ref.id
 
 
-def _from_files(places: Collection[str]) -> Recording:
+def _from_files(places: Collection[str], run: int | None) -> Recording:
     """The recording in session files, by way of a store that is gone afterwards."""
     files = [read_session_file(place) for place in places]
     room = _room(sum(os.path.getsize(place) for place in places))
@@ -306,7 +313,7 @@ def _from_files(places: Collection[str]) -> Recording:
             ids = [session_id for found in files for session_id in found.session_ids]
             if not ids:
                 raise NotReplayable(f"There is no step in {', '.join(places)}, so there is nothing to answer with.")
-            return load(store, ids)
+            return load(store, ids, run)
 
 
 def _room(size: int) -> str | None:

@@ -140,7 +140,7 @@ class TestATest:
         done.assert_outcomes(failed=1)
         done.stdout.fnmatch_lines([
             "*_ test_a _*",
-            "diverged: 1 of 2 calls answered from the recording, 1 tools answered, 1 calls not reached",
+            "diverged: 1 of 2 calls answered from the recording, 1 tool answered, 1 call not reached",
             "call 2 (chat gpt-4o-mini) asks something else",
             '  messages.0.content: "echo: two" → "echo: three"',
             "",
@@ -164,7 +164,7 @@ class TestATest:
         done = project.offline()
 
         done.assert_outcomes(failed=1)
-        done.stdout.fnmatch_lines(["diverged: 0 of 1 calls*", "*asks something else"])
+        done.stdout.fnmatch_lines(["diverged: 0 of 1 call *", "*asks something else"])
 
     def test_that_fails_by_itself_shows_its_own_failure(self, project: Project) -> None:
         project.tests(ONE)
@@ -597,6 +597,33 @@ def test_a(number):
     recorded.stdout.fnmatch_lines([f"otel-llm: recorded sessions/test_a?{number}?.session" for number in range(4)])
     assert len(list((project.path / "sessions").iterdir())) == 4
     project.offline().assert_outcomes(passed=4)
+
+
+SHARED = """
+@pytest.mark.otel_llm_session("sessions/shared.session")
+def test_a():
+    ask("one")
+
+
+class TestIt:
+    @pytest.mark.otel_llm_session("sessions/../sessions/shared.session")
+    def test_b(self):
+        ask("two")
+"""
+
+
+class TestAFileOfTwo:
+    @pytest.mark.parametrize("mode", ["missing", "all"])
+    def test_is_not_recorded(self, project: Project, mode: str) -> None:
+        project.tests(SHARED)
+
+        done = project.live(f"--otel-llm-record={mode}")
+
+        done.assert_outcomes(errors=2)
+        done.stdout.fnmatch_lines([
+            "test_agent.py::TestIt::test_b has the same session file, sessions/shared.session, so that one recording would *",
+            "test_agent.py::test_a has the same session file, sessions/shared.session, so that one recording would *"])
+        assert project.sim.count.total() == 0
 
 
 FOLDER = """

@@ -82,6 +82,27 @@ class TestRerun:
                 assert (span.attributes["jaeger.eval.trial_id"], span.attributes["jaeger.eval.iteration_index"]) == (new_id, 0)
                 assert [link.span_id for link in span.links] == [span.attributes["otel_llm.replay.source.span_id"]]
 
+    def test_a_program_that_recorded_nothing_has_no_session_to_show(self, terminal: Terminal) -> None:
+        run = terminal("replay", "rerun", "agent-1", "--", sys.executable, "-c", "print('nothing')")
+        as_json = terminal("replay", "rerun", "agent-1", "--no-record", "--json", *agent())
+
+        assert "otel-llm show" not in run.stderr
+        assert report_of(as_json.stdout)["new_session_id"] is None
+
+    def test_a_call_that_is_like_none_is_quoted_by_its_last_words(self, terminal: Terminal) -> None:
+        code = ("import openai; openai.OpenAI().completions.create(model='m', prompt='Say  this\\nand that.', "
+                "extra_body={'tools': [{'type': 'function', 'function': {'name': 'get_price'}}]})")
+        run = terminal("replay", "rerun", "agent-1", "--no-record", "--json", "--", sys.executable, "-c", code)
+
+        (difference, *_) = report_of(run.stdout)["differences"]
+        assert difference["note"] == "Say this and that. (is it in another session? --with takes that one in)"
+
+    def test_caps_on_what_goes_live_are_refused_where_nothing_does(self, terminal: Terminal) -> None:
+        run = terminal("replay", "rerun", "agent-1", "--max-calls", "3", *agent())
+
+        assert (run.returncode, run.stdout) == (2, "")
+        assert "give --policy record-new with them" in run.stderr
+
     def test_a_live_tool_runs(self, terminal: Terminal) -> None:
         run = terminal("replay", "rerun", "agent-1", "--no-record", "--live-tool", "weather", *agent())
 
@@ -168,6 +189,22 @@ class TestFork:
         assert run.returncode == 0, run.stderr
         assert "forked: 0 of 9 calls answered from the recording, 9 live" in run.stderr
         assert recorded.sim.count.total() - before == CALLS
+
+    def test_a_call_that_is_named_is_the_first_to_go_out(self, recorded: Recorded, terminal: Terminal) -> None:
+        before = recorded.sim.count.total()
+        run = terminal("replay", "fork", "agent-1:9", "--model", "gpt-4.1", *agent(), env={
+            "OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": recorded.sim.base_url})
+        both = terminal("replay", "fork", "agent-1:9", "--at", "2", *agent())
+
+        assert (run.returncode, recorded.sim.count.total() - before) == (0, 1), run.stderr
+        assert (both.returncode, both.stdout) == (2, "")
+        assert "agent-1:9 is call 9 of its session, and --at says 2; give one of them" in both.stderr
+
+    def test_that_never_went_live_says_so(self, terminal: Terminal) -> None:
+        run = terminal("replay", "fork", "agent-1", "--model", "gpt-4.1", *agent(), env={"OPENAI_API_KEY": "sk-x"})
+
+        assert run.returncode == 0
+        assert run.stderr.endswith("Nothing went live: every call was answered from the recording. --at N says from which call on.\n")
 
     def test_a_cap_on_calls_is_kept(self, recorded: Recorded, terminal: Terminal) -> None:
         before = recorded.sim.count.total()

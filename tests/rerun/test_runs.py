@@ -33,6 +33,29 @@ with otel_llm.session("user-42"):
 '''
 
 
+WORKERS = '''
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import openai, otel_llm
+
+def ask(question):
+    client = openai.OpenAI(max_retries=0)
+    client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": f"echo: {question}"}])
+    return question
+
+def work(question):
+    with otel_llm.session("user-42"):
+        return ask(question)
+
+if __name__ == "__main__":
+    otel_llm.init()
+    with otel_llm.session("user-42"), otel_llm.workflow("all"):
+        ask("begin")
+        with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+            print(*pool.map(work, range(2)))
+'''
+
+
 def answer(content: str) -> Answer:
     """A chat completion that says this."""
     return raw(json.dumps({"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini", "choices": [
@@ -64,19 +87,45 @@ def traces(store: Path) -> list[str]:
 
 
 class TestSeveralRunsInOneSession:
-    def test_a_rerun_of_the_session_says_that_it_holds_what_was_not_asked_and_how_to_answer_from_one_run(
+    def test_all_of_them_are_expected_and_it_is_said_how_to_be_answered_from_one(
         self, tmp_path: Path, program: list[str]
     ) -> None:
-        first, _ = traces(tmp_path / "store")
-
         run = rerun(tmp_path / "store", "user-42", "--no-record", "--", *program)
 
         assert (run.returncode, run.stdout) == (1, "one\n"), run.stderr
         assert run.stderr == (
             "diverged: 1 of 2 calls answered from the recording\n"
             "call 2 (chat gpt-4o-mini) was not asked any more\n"
-            "1 of its 2 traces was not asked at all. If the session holds several runs of the program, answer it from the traces of "
-            f"one: otel-llm replay rerun {first[:8]}\n")
+            "user-42 holds 2 runs of a program: --run 2 answers from the last alone, --run 1 from the first.\n")
+
+    @pytest.mark.parametrize(("number", "said"), [("1", "one\n"), ("2", "two\n"), ("-1", "two\n"), ("-2", "one\n")])
+    def test_a_rerun_is_answered_from_the_run_that_is_named(
+        self, tmp_path: Path, program: list[str], number: str, said: str
+    ) -> None:
+        run = rerun(tmp_path / "store", "user-42", "--run", number, "--no-record", "--", *program)
+
+        assert (run.returncode, run.stdout, run.stderr) == (0, said, "same: 1 of 1 call answered from the recording\n")
+
+    @pytest.mark.parametrize("number", ["0", "3", "-3"])
+    def test_a_run_that_there_is_not_is_refused(self, tmp_path: Path, program: list[str], number: str) -> None:
+        run = rerun(tmp_path / "store", "user-42", "--run", number, "--no-record", "--", *program)
+
+        assert (run.returncode, run.stdout) == (2, "")
+        assert run.stderr == f"otel-llm: run {number} is not usable; user-42 holds 2: 1 to 2, or -1 for the last\n"
+
+    def test_processes_that_were_at_work_at_the_same_time_are_one_run(self, tmp_path: Path, sim: Simulator) -> None:
+        place = tmp_path / "program.py"
+        place.write_text(WORKERS)
+        command = [sys.executable, str(place)]
+        for _ in range(2):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(
+                OPENAI_API_KEY="sk-x", OPENAI_BASE_URL=sim.base_url, OTEL_LLM_STORE=str(tmp_path / "store")))
+            assert (done.returncode, done.stdout) == (0, "0 1\n"), done.stderr
+
+        run = rerun(tmp_path / "store", "user-42", "--run", "2", "--no-record", "--", *command)
+
+        assert (run.returncode, run.stdout) == (0, "0 1\n"), run.stderr
+        assert run.stderr == "same: 3 of 3 calls answered from the recording\n"
 
     def test_a_rerun_is_answered_from_the_trace_that_is_named(self, tmp_path: Path, program: list[str]) -> None:
         for trace_id, said in zip(traces(tmp_path / "store"), ("one\n", "two\n"), strict=True):
@@ -84,7 +133,7 @@ class TestSeveralRunsInOneSession:
                 run = rerun(tmp_path / "store", named, "--no-record", "--", *program)
 
                 assert (run.returncode, run.stdout) == (0, said), run.stderr
-                assert run.stderr == "same: 1 of 1 calls answered from the recording\n"
+                assert run.stderr == "same: 1 of 1 call answered from the recording\n"
 
     def test_several_traces_make_one_recording(self, tmp_path: Path, program: list[str]) -> None:
         first, second = traces(tmp_path / "store")
@@ -128,7 +177,7 @@ class TestForCI:
         failure = case.find("failure")
         assert other.returncode == 1 and failure is not None
         assert (root.get("failures"), case.get("name"), failure.get("type")) == ("1", "user-42", "diverged")
-        assert failure.get("message") == "diverged: 0 of 1 calls answered from the recording, 1 calls not reached"
+        assert failure.get("message") == "diverged: 0 of 1 call answered from the recording, 1 call not reached"
         assert failure.text == (
             "call 1 (chat gpt-4o-mini) asks something else\n"
             '  messages.0.content: "Hello?" → "Bye\\u001b[31m?"')
@@ -154,7 +203,7 @@ class TestForCI:
         assert commands == [
             "::error title=user-42::call 1 (chat gpt-4o-mini) asks something else%0A"
             '  messages.0.content: "Hello?" → "Bye?\\n::warning::gotcha"',
-            "::error title=rerun of user-42::diverged: 0 of 1 calls answered from the recording, 1 calls not reached"]
+            "::error title=rerun of user-42::diverged: 0 of 1 call answered from the recording, 1 call not reached"]
 
     def test_a_report_that_cannot_be_written_is_refused_before_the_program_begins(self, tmp_path: Path, program: list[str]) -> None:
         run = rerun(tmp_path / "store", "user-42", "--junit", str(tmp_path / "nowhere" / "x.xml"), "--", *program)

@@ -130,7 +130,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.fixture
 def otel_llm_rerun(request: pytest.FixtureRequest) -> Rerun | None:
-    """The rerun in which the test runs: its `report` so far, the id of the new session. None while the test is recorded."""
+    """The rerun in which the test runs: its `report` so far, what users said. None while the test is recorded."""
     run = request.node.stash.get(_RUN, None)
     if run is None:
         pytest.fail(f"the fixture otel_llm_rerun is for tests with @pytest.mark.{MARKER}", pytrace=False)

@@ -76,7 +76,7 @@ def read_marker(item: pytest.Item, marker: pytest.Mark, file: Path | None = None
         return Marked(item, (str(file),), dict(marker.kwargs), is_from_folder=True)
     given = [os.fspath(one) for one in marker.args]
     if not given:
-        _check_alone(item)
+        _check_default(item)
         given = [_default_place(item)]
     sessions = tuple(os.path.normpath(item.path.parent / one) if is_session_file(one) else one for one in given)
     return Marked(item, sessions, dict(marker.kwargs))
@@ -96,17 +96,40 @@ def file_name(names: list[str]) -> str:
     return safe + SUFFIX
 
 
-def _check_alone(item: pytest.Item) -> None:
+def check_alone(item: pytest.Item, marked: Marked) -> None:
+    """Fails a test that is to be recorded when another one has the same session file."""
+    others = _places(item).get(marked.sessions[0].casefold(), set()) - {item.nodeid}
+    if others:
+        file = marked.shown(marked.sessions[0])
+        pytest.fail(f"{min(others)} has the same session file, {file}, so that one recording would undo the other; give each "
+                    "a file of its own.", pytrace=False)
+
+
+def _check_default(item: pytest.Item) -> None:
     """Fails a test whose file would be that of another one, in another module of the same folder."""
-    stash = item.session.stash
-    if _PLACES not in stash:
-        stash[_PLACES] = {}
-        for one in item.session.items:
-            marker = one.get_closest_marker(MARKER)
-            if marker is not None and not marker.args:
-                stash[_PLACES].setdefault(_default_place(one).casefold(), set()).add(one.nodeid)
-    place = _default_place(item)
-    others = stash[_PLACES].get(place.casefold(), set()) - {item.nodeid}
+    others = _places(item).get(_default_place(item).casefold(), set()) - {item.nodeid}
     if others:
         pytest.fail(f"{min(others)} would have the same session file as this test; give one of them a file of its own: "
                     f'@pytest.mark.{MARKER}("{FOLDER}/{item.path.stem}.{item.name}{SUFFIX}")', pytrace=False)
+
+
+def _places(item: pytest.Item) -> dict[str, set[str]]:
+    """Which tests of this run have which session file to themselves."""
+    stash = item.session.stash
+    if _PLACES not in stash:
+        found = stash[_PLACES] = {}
+        for one in item.session.items:
+            marker = one.get_closest_marker(MARKER)
+            if marker is not None and (place := _place(one, marker)) is not None:
+                found.setdefault(place.casefold(), set()).add(one.nodeid)
+    return stash[_PLACES]
+
+
+def _place(item: pytest.Item, marker: pytest.Mark) -> str | None:
+    """The one file that a marker means; None for several, for folders and for sessions of the store."""
+    if not marker.args:
+        return _default_place(item)
+    only = marker.args[0]
+    if len(marker.args) > 1 or not isinstance(only, (str, os.PathLike)) or not is_session_file(os.fspath(only)):
+        return None
+    return os.path.normpath(item.path.parent / only)

@@ -23,7 +23,7 @@ from otel_llm import _setup
 from otel_llm._replaying import NO_KEY, replaying
 from otel_llm.pytest_plugin import WRITTEN
 from otel_llm.pytest_plugin.aside import recording_aside
-from otel_llm.pytest_plugin.marked import Marked, read_marker
+from otel_llm.pytest_plugin.marked import Marked, check_alone, read_marker
 from otel_llm.replay.rerun import seams
 from otel_llm.replay.rerun.player import Rerun
 from otel_llm.transfer import session_file
@@ -61,6 +61,7 @@ def begin(item: pytest.Item, marker: pytest.Mark, file: Path | None = None) -> R
     marked = read_marker(item, marker, file)
     mode, file = item.config.getoption("otel_llm_record"), marked.file
     if file is not None and (mode == "all" or (mode == "missing" and not file.exists())):
+        check_alone(item, marked)
         return Recording(marked, file)
     for place in filter(session_file.is_session_file, marked.sessions):
         if not os.path.exists(place):

@@ -1,9 +1,9 @@
 """`otel-llm replay fork SESSION --at 3 --model gpt-4.1 -- python app.py`: what would have happened if.
 
 Calls before the third are answered from the recording, and one of them that is not in it stops the program; from the third on
-it runs live, with the changes given. Without `--at` it goes live at the first call that is not in the recording. The branch is a
-session of its own, linked to the one that it was forked from. What it may cost is said first, and confirmed by a person or by
-`--yes`.
+it runs live, with the changes given. `SESSION:3` says the same as `SESSION --at 3`; without either it goes live at the first call
+that is not in the recording. The branch is a session of its own, linked to the one that it was forked from. What it may cost is
+said first, and confirmed by a person or by `--yes`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import click
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.filters import read_usd
 from otel_llm.cli.ids import id_argument
+from otel_llm.cli.output import note
 from otel_llm.cli.replay import going_live
 from otel_llm.cli.replay.program import run_program, sessions_of
 from otel_llm.replay.reading import steps_of
 from otel_llm.replay.requests.changes import Changes, read_setting
+from otel_llm.transfer.session_file import is_session_file
 from otel_llm.values.errors import ConfigError
 
 
@@ -38,6 +40,7 @@ def fork(
     live_tools: tuple[str, ...], max_calls: int | None, max_cost: str | None, expected: int, is_confirmed: bool, form: str | None,
 ) -> None:
     """Replay a session up to a call, then go on live with other models or parameters; the branch is a new session."""
+    given, at = _at_call(app, given, at)
     changes = Changes(model, dict(map(read_setting, settings)))
     cost = None if max_cost is None else read_usd(max_cost, "--max-cost")
     ids = sessions_of(app, (given,))
@@ -51,4 +54,17 @@ def fork(
     rules = {"fork": True, "fork_at": at, "changes": changes.as_json(), "live_tools": live_tools, "max_calls": max_calls,
              "max_cost": cost, "only_local": not is_confirmed}
     report = run_program(app, ids, command, rules, form=form, is_recorded=True, expected_exit=expected)
+    if not report.live_calls and not report.exit_code:
+        note("Nothing went live: every call was answered from the recording. --at N says from which call on.")
     click.get_current_context().exit(report.exit_code)
+
+
+def _at_call(app: App, given: str, at: int | None) -> tuple[str, int | None]:
+    """The session to fork and where: a call that is named is the first to go out."""
+    if is_session_file(given) or (ref := app.store.resolve(given)).kind != "call" or ref.session_id is None:
+        return given, at
+    calls = [step.span_id for step in app.store.steps(ref.session_id) if step.kind == "call"]
+    number = calls.index(ref.id) + 1
+    if at not in (None, number):
+        raise ConfigError(f"{given} is call {number} of its session, and --at says {at}; give one of them")
+    return ref.session_id, number

@@ -23,9 +23,11 @@ from otel_llm.cli.table import print_json
 from otel_llm.replay.lineage import original
 from otel_llm.replay.reading import steps_of
 from otel_llm.replay.rerun.account import SharedAccount
+from otel_llm.replay.rerun.recording import runs
 from otel_llm.replay.rerun.report import Report, told
 from otel_llm.transfer.session_file import is_session_file
 from otel_llm.values.errors import ConfigError, NotReplayable
+from otel_llm.values.session import Filter
 
 
 def sessions_of(app: App, given: tuple[str, ...], *, files: bool = False) -> tuple[str, ...]:
@@ -94,9 +96,11 @@ def run_program(
         code = _run(command, environ, to_stderr=form is not None)
         failure = None if code == expected_exit else f"it ended with exit code {code}, not {expected_exit}"
         report = _report(SharedAccount(folder), command, code, failure)
+        if not is_recorded or not _is_there(app, report.new_session_id):
+            report.new_session_id = ""
     _print(app, report, form, is_recorded)
-    if form is None and not any(map(is_session_file, ids)):
-        _say_of_other_runs(app, report, ids)
+    if report.exit_code and rules.get("run") is None and form is None and not is_session_file(ids[0]):
+        _say_of_other_runs(app, ids[0])
     return report
 
 
@@ -118,6 +122,11 @@ def _run(command: tuple[str, ...], environ: dict[str, str], *, to_stderr: bool) 
     return code if code >= 0 else 128 - code
 
 
+def _is_there(app: App, session_id: str) -> bool:
+    """True when the program has recorded something; one that asked nothing and did nothing has not."""
+    return bool(app.store.sessions(Filter(session=(session_id,))))
+
+
 def _report(account: SharedAccount, command: tuple[str, ...], code: int, failure: str | None) -> Report:
     events = list(account.told())
     for event in events:
@@ -132,18 +141,11 @@ def _report(account: SharedAccount, command: tuple[str, ...], code: int, failure
     return report
 
 
-def _say_of_other_runs(app: App, report: Report, ids: tuple[str, ...]) -> None:
-    """A word where whole traces were not asked: they may belong to another run of the program in the same session."""
-    unasked = {difference.source_span_id for difference in report.differences if difference.kind == "unasked"}
-    calls = [step for one in ids for step in steps_of(app.store, one)[1] if step.kind == "call"] if unasked else []
-    traces = dict.fromkeys(step.trace_id for step in calls)
-    asked = [trace_id for trace_id in traces
-             if any(step.trace_id == trace_id and step.span_id not in unasked for step in calls)]
-    if 0 < len(asked) < len(traces):
-        many = len(traces) - len(asked)
-        was = "was" if many == 1 else "were"
-        note(f"{many} of its {len(traces)} traces {was} not asked at all. If the session holds several runs of the program, "
-             f"answer it from the traces of one: otel-llm replay rerun {asked[0][:8]}")
+def _say_of_other_runs(app: App, given: str) -> None:
+    """A word where a session holds several runs of a program, all of which were expected of one."""
+    count = len(runs(app.store, steps_of(app.store, given)[1]))
+    if count > 1:
+        note(f"{line(given)} holds {count} runs of a program: --run {count} answers from the last alone, --run 1 from the first.")
 
 
 def _print(app: App, report: Report, form: str | None, is_recorded: bool) -> None:
@@ -160,5 +162,5 @@ def _print(app: App, report: Report, form: str | None, is_recorded: bool) -> Non
             note(("  " if text.startswith(" ") else "") + line(text))
     if report.live_cost:
         note(f"Live calls cost {numbers.cost(report.live_cost)}.")
-    if is_recorded:
+    if report.new_session_id:
         note(f"The new session: otel-llm show {report.new_session_id}")

@@ -28,7 +28,8 @@ from otel_llm.values.errors import ConfigError
 @click.command()
 @id_argument(metavar="SESSION")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
-@click.option("--with", "more", multiple=True, metavar="SESSION", help="Answer from this session too.")
+@click.option("--run", "run", type=int, metavar="N", help="Answer from the Nth run in the session; -1 is the last.")
+@click.option("--with", "more", multiple=True, metavar="SESSION", help="This session belongs to the recording too.")
 @click.option("--policy", type=click.Choice(POLICIES), default="strict", show_default=True,
               help="What a call gets that is not in the recording: an error, the nearest answer, or a live one.")
 @click.option("--live-tool", "live_tools", multiple=True, metavar="NAME", help="Run this tool as it is; '*' is all.")
@@ -47,19 +48,21 @@ from otel_llm.values.errors import ConfigError
 @click.option("--json", "form", flag_value="json", default=None, help="The report as JSON; the program prints on stderr.")
 @pass_app
 def rerun(
-    app: App, given: str, command: tuple[str, ...], more: tuple[str, ...], policy: str, live_tools: tuple[str, ...],
-    hosts: tuple[str, ...], speed: str, clock: bool, seed: int | None, expected: int,
+    app: App, given: str, command: tuple[str, ...], run: int | None, more: tuple[str, ...], policy: str,
+    live_tools: tuple[str, ...], hosts: tuple[str, ...], speed: str, clock: bool, seed: int | None, expected: int,
     max_calls: int | None, max_cost: str | None, is_confirmed: bool, is_recorded: bool, junit_file: str | None,
     form: str | None,
 ) -> None:
     """Run a program against its recording, offline, and say whether it did the same."""
+    if policy != "record-new" and (max_calls is not None or max_cost is not None):
+        raise ConfigError("--max-calls and --max-cost are for what goes live; give --policy record-new with them")
     ids = sessions_of(app, (given, *more), files=True)
     check_live_tools(app, ids, live_tools)
     if policy == "record-new" and command:
         calls = [step for one in ids if not is_session_file(one) for step in steps_of(app.store, one)[1] if step.kind == "call"]
         is_confirmed = going_live.confirm(app, "At calls that are not in the recording", calls, None, is_confirmed=is_confirmed)
     rules = {"policy": policy, "live_tools": live_tools, "allowed_hosts": hosts, "speed": speed, "clock": clock, "seed": seed,
-             "max_calls": max_calls, "max_cost": None if max_cost is None else read_usd(max_cost, "--max-cost"),
+             "run": run, "max_calls": max_calls, "max_cost": None if max_cost is None else read_usd(max_cost, "--max-cost"),
              "only_local": not is_confirmed}
     if junit_file is not None:
         check_output(junit_file, "--junit")

@@ -51,6 +51,11 @@ class SharedAccount(Account):
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._folder = Path(folder)
 
+    @property
+    def is_open(self) -> bool:
+        """True while somebody listens to what is told."""
+        return self._folder.is_dir()
+
     def claim(self, name: str) -> bool:
         """True for the first process that claims this. Raises `NotReplayable` in one that has outlived the rerun."""
         try:

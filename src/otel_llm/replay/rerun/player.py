@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from otel_llm import semconv
+from otel_llm.adapters import by_name, read_request
 from otel_llm.replay.compare.fields import FieldChange, body_changes
 from otel_llm.replay.requests.changes import Changes, edit
 from otel_llm.replay.requests.credentials import is_loopback, origin_of, show_origin
@@ -35,6 +36,8 @@ from otel_llm.values.playback import Live, Place, Player, Question, Recorded
 Policy = Literal["strict", "lenient", "record-new"]
 POLICIES: tuple[Policy, ...] = ("strict", "lenient", "record-new")
 MAX_NOTED = 100
+MAX_WORDS = 200
+"""Characters of a call that is quoted."""
 _OURS = tuple(kind.__name__ for kind in (ReplayDiverged, NotReplayable, BudgetExceeded))
 
 
@@ -252,8 +255,7 @@ class Rerun(Player):
         known = self._index.used(question)
         if known is not None:
             return f"it is {known.label}, asked once more than it was recorded"
-        words = (question.body or b"").decode("utf-8", "replace")
-        return f"{words[-200:]} (is it in another session? --with answers from that one too)"
+        return f"{_asked(question)} (is it in another session? --with takes that one in)"
 
     def _other_arguments(self, kind: str, name: str, arguments: bytes, place: Place) -> Recorded | None:
         nearest = self._index.nearest_function(kind, name, arguments, place)
@@ -295,6 +297,14 @@ class Rerun(Player):
         else:
             self._count("unlisted")
         return found
+
+
+def _asked(question: Question) -> str:
+    """The last words of what is asked."""
+    adapter = by_name(question.api)
+    messages = read_request(adapter, question.body).messages if adapter is not None else ()
+    words = next((message.text for message in reversed(messages) if message.text.strip()), "")
+    return " ".join((words or (question.body or b"").decode("utf-8", "replace")).split())[-MAX_WORDS:]
 
 
 def _missing(entry: Entry) -> str:

@@ -19,7 +19,7 @@ from otel_llm.replay.conversation import conversation
 from otel_llm.replay.reading import RecordedCall, read, steps_of
 from otel_llm.replay.requests.changes import Changes
 from otel_llm.values.canonical import canonical_json
-from otel_llm.values.errors import NotFound, NotReplayable
+from otel_llm.values.errors import ConfigError, NotFound, NotReplayable
 from otel_llm.values.playback import Place, Question, Recorded
 from otel_llm.values.session import Exchange, Step
 from otel_llm.values.store import Store
@@ -94,14 +94,21 @@ class Recording:
             yield done
 
 
-def load(store: Store, ids: Iterable[str]) -> Recording:
-    """The recording of these sessions and traces.
+def load(store: Store, ids: Iterable[str], run: int | None = None) -> Recording:
+    """The recording of these sessions and traces; of the first alone its Nth run (from 1, or -1 for the last), if `run` is given.
 
-    Raises `NotFound` for one that is not there, `NotReplayable` when nothing in them can answer a program.
+    What stands in the first goes before what is equal in the others. Raises `NotFound` for one that is not there, `NotReplayable`
+    when nothing in them can answer a program, `ConfigError` for a run that there is not.
     """
     chosen = tuple(dict.fromkeys(ids))
-    by_id = {step.span_id: step for given in chosen for step in steps_of(store, given)[1]}
-    steps = sorted(by_id.values(), key=lambda step: step.start_ns)
+    by_id: dict[str, Step] = {}
+    for given in chosen:
+        found = steps_of(store, given)[1]
+        if run is not None and given == chosen[0]:
+            found = _nth(runs(store, found), run, given)
+        for step in sorted(found, key=lambda step: step.start_ns):
+            by_id.setdefault(step.span_id, step)
+    steps = list(by_id.values())
     recording = Recording(chosen, tuple(dict.fromkeys(step.session_id for step in steps)), [], edits=_edits(store, steps))
     number = 0
     missing: list[str] = []
@@ -127,6 +134,41 @@ def load(store: Store, ids: Iterable[str]) -> Recording:
     if not recording.entries:
         raise NotReplayable(f"There is nothing in {', '.join(chosen)} that could answer a program: no call, no tool.")
     return recording
+
+
+def runs(store: Store, steps: Iterable[Step]) -> list[list[Step]]:
+    """The steps of a session by run of its program: a run is what processes did that were at work at the same time."""
+    of: dict[str, list[Step]] = {}
+    by_trace: dict[str, str] = {}
+    process = ""
+    for step in sorted(steps, key=lambda step: step.start_ns):
+        process = _process(store, step) or by_trace.get(step.trace_id) or process
+        by_trace.setdefault(step.trace_id, process)
+        of.setdefault(process, []).append(step)
+    found: list[list[Step]] = []
+    until = 0
+    for mine in of.values():
+        if found and mine[0].start_ns <= until:
+            found[-1] += mine
+        else:
+            found.append(list(mine))
+        until = max(until, *(step.end_ns or step.start_ns for step in mine))
+    return found
+
+
+def _process(store: Store, step: Step) -> str:
+    """What tells processes apart, as far as the program's SDK says it; empty where it does not."""
+    try:
+        said = store.span(step.span_id).resource.attributes
+    except NotFound:  # a process that was killed has ended no span
+        return ""
+    return str(said.get("service.instance.id") or said.get("process.pid") or "")
+
+
+def _nth(found: list[list[Step]], run: int, given: str) -> list[Step]:
+    if run == 0 or abs(run) > len(found):
+        raise ConfigError(f"run {run} is not usable; {given} holds {len(found)}: 1 to {len(found)}, or -1 for the last")
+    return found[run - 1 if run > 0 else run]
 
 
 def exact_key(request: Question | Exchange) -> bytes:

@@ -47,7 +47,10 @@ class Difference:
 
 @dataclass(slots=True)
 class Report:
-    """The result of a rerun or a fork. Counts are of calls and of tools (retrievals among them)."""
+    """The result of a rerun or a fork. Counts are of calls and of tools (retrievals among them).
+
+    `new_session_id` is that of what the program did, empty (in JSON null) when nothing of it was recorded.
+    """
 
     mode: Literal["rerun", "fork"]
     session_ids: tuple[str, ...]
@@ -108,11 +111,11 @@ class Report:
     @property
     def text(self) -> str:
         """The report for people: outcome, counts, every difference."""
-        counts = f"{self.answered_calls} of {self.recorded_calls} calls answered from the recording"
+        counts = f"{self.answered_calls} of {_many(self.recorded_calls, 'call')} answered from the recording"
         more = [f"{self.live_calls} live" if self.live_calls else "",
-                f"{self.answered_tools} tools answered" if self.answered_tools else "",
-                f"{self.live_tools} tools run" if self.live_tools else "",
-                f"{self.unreached} calls not reached" if self.unreached else ""]
+                f"{_many(self.answered_tools, 'tool')} answered" if self.answered_tools else "",
+                f"{_many(self.live_tools, 'tool')} run" if self.live_tools else "",
+                f"{_many(self.unreached, 'call')} not reached" if self.unreached else ""]
         head = f"{self.outcome}: " + ", ".join([counts, *filter(None, more)])
         rest = [f"and {self.unlisted} more differences"] if self.unlisted else []
         return "\n".join([head, *(difference.text for difference in self.differences), *rest])
@@ -120,7 +123,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """All of it; `differences` as `Difference.as_json` has them."""
         return {"mode": self.mode, "outcome": self.outcome, "session_ids": list(self.session_ids),
-                "new_session_id": self.new_session_id, "recorded_calls": self.recorded_calls,
+                "new_session_id": self.new_session_id or None, "recorded_calls": self.recorded_calls,
                 "answered_calls": self.answered_calls, "live_calls": self.live_calls, "answered_tools": self.answered_tools,
                 "live_tools": self.live_tools, "live_cost_pico_usd": self.live_cost, "unreached": self.unreached,
                 "unlisted": self.unlisted,
@@ -138,6 +141,10 @@ def told(events: Iterable[Mapping[str, Any]], claimed: Collection[str], program_
         report.take(event)
     report.conclude([(span_id, label) for span_id, label in said["calls"] if span_id not in claimed], program_error)
     return report
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _difference(value: Mapping[str, Any]) -> Difference:
