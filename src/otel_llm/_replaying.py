@@ -27,7 +27,7 @@ from otel_llm.replay.rerun import seams
 from otel_llm.replay.rerun.account import SharedAccount
 from otel_llm.replay.rerun.network import Gate
 from otel_llm.replay.rerun.player import Rerun, Rules
-from otel_llm.replay.rerun.recording import Recording, load
+from otel_llm.replay.rerun.recording import Recording, base_url, load
 from otel_llm.replay.rerun.report import Report
 from otel_llm.transfer import session_file
 from otel_llm.transfer.session_file import SessionFile
@@ -126,7 +126,9 @@ def begin(path: str) -> None:
         player = _Gated(recording, plan.rules, plan.new_session_id, account)
         _play(player)
         _seams(player, clock=plan.clock, seed=plan.seed)
-        player.gate = Gate(plan.allowed_hosts) if plan.is_closed else None
+        player.gate = Gate(plan.allowed_hosts, player.held_off) if plan.is_closed else None
+        if not plan.fork and plan.policy != "record-new" and (place := base_url(recording)) is not None:
+            os.environ.setdefault("OPENAI_BASE_URL", place)
         account.tell({"begin": {
             "mode": player.report.mode, "session_ids": recording.session_ids, "new_session_id": plan.new_session_id,
             "recorded_calls": len(recording.calls), "calls": [[e.step.span_id, e.label] for e in recording.calls if not e.used]}})
@@ -169,7 +171,8 @@ def replaying(
         block_network: False leaves the network open; calls are answered from the recording even so.
         clock: let the time of day begin where the recording began; needs the extra `clock`.
         seed: let `random` and `uuid4` begin at the number that the recorded run was given (`otel-llm run --seed`).
-        run: answer from the Nth run of the program that the first session holds: 1, or -1 for the last.
+        run: answer from all that the Nth run of a program in the first session recorded, in whatever sessions: 1, or -1 for the
+            last.
         store: directory of the store (default: the setting).
 
     Raises `NotReplayable` when the recording does not suffice, `ConfigError` inside another rerun.
@@ -183,10 +186,10 @@ def replaying(
         player = _Gated(recording, rules, account=SharedAccount(shared))
         found = tuple(names) if any(map(session_file.is_session_file, names)) else recording.ids
         plan = Plan(str(_setup.store_directory(settings).absolute()), found, player.report.new_session_id, shared, policy, speed,
-                    tools, tuple(allow_hosts), is_recorded=False, is_closed=block_network, clock=clock, seed=seed,
-                    run=run)
-        with _playing(player), _undoing(_seams(player, clock=clock, seed=seed)), _answered_children(plan):
-            player.gate = Gate(allow_hosts) if block_network else None
+                    tools, tuple(allow_hosts), is_recorded=False, is_closed=block_network, clock=clock, seed=seed, run=run)
+        place = None if policy == "record-new" else base_url(recording)
+        with _playing(player), _undoing(_seams(player, clock=clock, seed=seed)), _answered_children(plan, place):
+            player.gate = Gate(allow_hosts, player.held_off) if block_network else None
             try:
                 yield player
             except BaseException as error:
@@ -198,11 +201,14 @@ def replaying(
 
 
 @contextlib.contextmanager
-def _answered_children(plan: Plan) -> Iterator[None]:
-    """The environment in which Python programs that are started inside are answered too."""
+def _answered_children(plan: Plan, base: str | None) -> Iterator[None]:
+    """The environment in which Python programs that are started inside are answered too. Where nobody says otherwise, `base`
+    is where the SDK finds its provider."""
     place = Path(plan.shared) / "plan.json"
     place.write_text(plan.as_json())
     names = {PLAN: str(place), "PYTHONPATH": python_path(os.environ)}
+    if base is not None and "OPENAI_BASE_URL" not in os.environ:
+        names["OPENAI_BASE_URL"] = base
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
     try:

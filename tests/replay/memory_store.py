@@ -17,7 +17,7 @@ from otel_llm.values.errors import Ambiguous, NotFound
 from otel_llm.values.journal import CallKey, Undertaking
 from otel_llm.values.journal import Entry as JournalEntry
 from otel_llm.values.sender import Outgoing
-from otel_llm.values.session import Exchange, Filter, Hit, Loss, Ref, ReplayRecord, SessionRow, Step
+from otel_llm.values.session import Exchange, Filter, Hit, Loss, Ref, ReplayRecord, Run, SessionRow, Step
 from otel_llm.values.spandata import SpanData
 
 T0 = 1_740_924_187_000_000_000
@@ -108,6 +108,9 @@ class MemoryStore:
 
     def steps(self, session_id: str) -> list[Step]:
         return sorted((s for s in self.all_steps if s.session_id == session_id), key=lambda s: s.start_ns)
+
+    def runs(self, session_id: str) -> list[Run]:
+        return []
 
     def resolve(self, given: str) -> Ref:
         head, colon, number = given.rpartition(":")

@@ -33,6 +33,12 @@ with otel_llm.session("user-42"):
 '''
 
 
+SEVERAL = PROGRAM.replace('with otel_llm.session("user-42"):\n    print(*map(ask, sys.argv[1:]))', '''
+for number, question in enumerate(sys.argv[1:]):
+    with otel_llm.session(f"user-{number}"):
+        print(ask(question))
+''')
+
 WORKERS = '''
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -112,6 +118,40 @@ class TestSeveralRunsInOneSession:
 
         assert (run.returncode, run.stdout) == (2, "")
         assert run.stderr == f"otel-llm: run {number} is not usable; user-42 holds 2: 1 to 2, or -1 for the last\n"
+
+    def test_a_run_that_made_several_sessions_answers_from_all_of_them(self, tmp_path: Path, sim: Simulator) -> None:
+        place = tmp_path / "program.py"
+        place.write_text(SEVERAL)
+        command = [sys.executable, str(place), "echo: a", "echo: b", "echo: c"]
+        for _ in range(2):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(
+                OPENAI_API_KEY="sk-x", OPENAI_BASE_URL=sim.base_url, OTEL_LLM_STORE=str(tmp_path / "store")))
+            assert (done.returncode, done.stdout) == (0, "a\nb\nc\n"), done.stderr
+        with SqliteStore(tmp_path / "store") as store:
+            first, second = store.runs("user-1")
+            assert [run.session_ids for run in (first, second)] == [("user-1", "user-0", "user-2")] * 2
+            assert (len(first.span_ids), len(second.span_ids), first.span_ids & second.span_ids) == (6, 6, frozenset())
+            assert first.start_ns < first.end_ns < second.start_ns < second.end_ns
+
+        one = rerun(tmp_path / "store", "user-1", "--no-record", "--", *command)
+        run = rerun(tmp_path / "store", "user-1", "--run", "-1", "--no-record", "--", *command)
+
+        assert one.returncode == 1
+        assert (run.returncode, run.stdout) == (0, "a\nb\nc\n"), run.stderr
+        assert run.stderr == "same: 3 of 3 calls answered from the recording\n"
+
+    def test_a_session_that_is_less_than_its_run_says_how_to_be_answered_from_all_of_it(self, tmp_path: Path, sim: Simulator) -> None:
+        place = tmp_path / "program.py"
+        place.write_text(SEVERAL)
+        command = [sys.executable, str(place), "echo: a", "echo: b"]
+        subprocess.run(command, check=True, timeout=60, env=environment(
+            OPENAI_API_KEY="sk-x", OPENAI_BASE_URL=sim.base_url, OTEL_LLM_STORE=str(tmp_path / "store")))
+
+        run = rerun(tmp_path / "store", "user-1", "--no-record", "--", *command)
+
+        assert run.returncode == 1
+        assert run.stderr.endswith(
+            "The run of the program that recorded user-1 made 1 more session: --run 1 answers from all of it.\n")
 
     def test_processes_that_were_at_work_at_the_same_time_are_one_run(self, tmp_path: Path, sim: Simulator) -> None:
         place = tmp_path / "program.py"

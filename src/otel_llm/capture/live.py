@@ -275,7 +275,8 @@ class LiveCall:
         prices, response = self.recorder.prices, call.response
         if prices is None or response is None:
             return
-        price = prices.exact if self.recorder.exact_prices else prices.quick
+        is_counted = self.player is not None  # a cap on cost holds only when the price is known at once
+        price = prices.exact if is_counted or self.recorder.exact_prices else prices.quick
         for model in (response.model, call.request.model):
             cost = price(self.target.provider, model, response.usage, time.time_ns()) if model else None
             if isinstance(cost, Cost):

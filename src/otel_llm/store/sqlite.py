@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from otel_llm.store import ids, ledger, rows, schema, search, undo
+from otel_llm.store import ids, ledger, rows, runs, schema, search, undo
 from otel_llm.store.bodies import BodyReader
 from otel_llm.store.exchanges import ExchangeReader
 from otel_llm.store.filters import session_conditions, step_conditions
@@ -27,7 +27,7 @@ from otel_llm.store.segments import segments
 from otel_llm.store.snapshot import SqliteSnapshot, snapshot
 from otel_llm.values.call import Cost, Usage
 from otel_llm.values.errors import NotFound, StoreUnwritable
-from otel_llm.values.session import Exchange, Filter, Hit, Loss, Ref, ReplayRecord, SessionRow, Step
+from otel_llm.values.session import Exchange, Filter, Hit, Loss, Ref, ReplayRecord, Run, SessionRow, Step
 from otel_llm.values.settings import Settings
 from otel_llm.values.spandata import SpanData
 
@@ -116,6 +116,11 @@ class SqliteStore:
         if not found:
             raise NotFound("session", session_id, ids.near(self._execute, session_id))
         return _parents_first(found)
+
+    def runs(self, session_id: str) -> list[Run]:
+        self.catch_up()
+        with self._lock, self._explained():
+            return runs.runs(self._execute, session_id)
 
     def resolve(self, given: str) -> Ref:
         self.catch_up()

@@ -181,6 +181,19 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a program: what processes recorded that were at work at the same time, in all sessions.
+
+    Times are nanoseconds UTC. Processes are told apart by `service.instance.id`, or by `process.pid` where the SDK says no more.
+    """
+
+    session_ids: tuple[str, ...]
+    span_ids: frozenset[str]
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayRecord:
     """One finished re-issue as it is kept: which call was asked again, what changed, and how the answers differ.
 

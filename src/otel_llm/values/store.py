@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from otel_llm.values.journal import Journal
-from otel_llm.values.session import Exchange, Filter, Hit, Loss, Ref, ReplayRecord, SessionRow, Step
+from otel_llm.values.session import Exchange, Filter, Hit, Loss, Ref, ReplayRecord, Run, SessionRow, Step
 from otel_llm.values.spandata import SpanData
 
 
@@ -28,6 +28,9 @@ class Store(Protocol):
 
     def steps(self, session_id: str) -> list[Step]:
         """All steps of a session in order of start; parents come before their children."""
+
+    def runs(self, session_id: str) -> list[Run]:
+        """The runs of programs that recorded something in a session, in order of their start."""
 
     def resolve(self, given: str) -> Ref:
         """The thing that an id, a unique prefix of at least 4 characters, `@N` or `session:N` names.

@@ -23,7 +23,6 @@ from otel_llm.cli.table import print_json
 from otel_llm.replay.lineage import original
 from otel_llm.replay.reading import steps_of
 from otel_llm.replay.rerun.account import SharedAccount
-from otel_llm.replay.rerun.recording import runs
 from otel_llm.replay.rerun.report import Report, told
 from otel_llm.transfer.session_file import is_session_file
 from otel_llm.values.errors import ConfigError, NotReplayable
@@ -142,10 +141,15 @@ def _report(account: SharedAccount, command: tuple[str, ...], code: int, failure
 
 
 def _say_of_other_runs(app: App, given: str) -> None:
-    """A word where a session holds several runs of a program, all of which were expected of one."""
-    count = len(runs(app.store, steps_of(app.store, given)[1]))
-    if count > 1:
-        note(f"{line(given)} holds {count} runs of a program: --run {count} answers from the last alone, --run 1 from the first.")
+    """A word where a session is less or more than one run of a program, which may be what was meant."""
+    session_id = steps_of(app.store, given)[0]
+    found = app.store.runs(session_id)
+    if len(found) > 1:
+        note(f"{line(session_id)} holds {len(found)} runs of a program: --run {len(found)} answers from the last alone, --run 1 "
+             "from the first.")
+    elif found and len(found[0].session_ids) > 1:
+        many = numbers.plural(len(found[0].session_ids) - 1, "more session")
+        note(f"The run of the program that recorded {line(session_id)} made {many}: --run 1 answers from all of it.")
 
 
 def _print(app: App, report: Report, form: str | None, is_recorded: bool) -> None:

@@ -28,7 +28,7 @@ from otel_llm.values.errors import ConfigError
 @click.command()
 @id_argument(metavar="SESSION")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
-@click.option("--run", "run", type=int, metavar="N", help="Answer from the Nth run in the session; -1 is the last.")
+@click.option("--run", "run", type=int, metavar="N", help="Answer from all that the Nth run in SESSION recorded.")
 @click.option("--with", "more", multiple=True, metavar="SESSION", help="This session belongs to the recording too.")
 @click.option("--policy", type=click.Choice(POLICIES), default="strict", show_default=True,
               help="What a call gets that is not in the recording: an error, the nearest answer, or a live one.")

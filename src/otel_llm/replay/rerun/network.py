@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 EVENTS = frozenset({"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.sendmsg"})
@@ -26,10 +26,13 @@ _installed: list[bool] = []
 
 
 class Gate:
-    """The network of this process, closed until `open()`; `allowed` are hosts (and addresses) that may be reached."""
+    """The network of this process, closed until `open()`; `allowed` are hosts (and addresses) that may be reached.
 
-    def __init__(self, allowed: Collection[str] = ()) -> None:
-        self.allowed = set(allowed)
+    `tell` hears of every host that was not reached.
+    """
+
+    def __init__(self, allowed: Collection[str] = (), tell: Callable[[str], None] = lambda host: None) -> None:
+        self.allowed, self.tell = set(allowed), tell
         for host in allowed:
             self.allowed.update(_addresses(host))
         _closed.append(self)
@@ -47,7 +50,10 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     if not _closed or event not in EVENTS:
         return
     host = _host(event, args)
-    if host is not None and not all(host in gate.allowed for gate in _closed):
+    closed = [gate for gate in _closed if host is not None and host not in gate.allowed]
+    for gate in closed:
+        gate.tell(str(host))
+    if closed:
         raise NetworkBlocked(f"connection to {host}: the program is being rerun and its network is closed; "
                              f"--allow-host {host} opens it for this host")
 

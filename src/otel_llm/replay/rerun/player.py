@@ -27,7 +27,7 @@ from otel_llm.replay.requests.changes import Changes, edit
 from otel_llm.replay.requests.credentials import is_loopback, origin_of, show_origin
 from otel_llm.replay.rerun.account import Account
 from otel_llm.replay.rerun.matching import Index, came_to
-from otel_llm.replay.rerun.recording import Entry, Recording, path_of
+from otel_llm.replay.rerun.recording import ROUTING, Entry, Recording, path_of
 from otel_llm.replay.rerun.report import Difference, Kind, Report
 from otel_llm.values.canonical import canonical_json
 from otel_llm.values.errors import BudgetExceeded, ConfigError, NotReplayable, ReplayDiverged
@@ -144,7 +144,7 @@ class Rerun(Player):
                     return self._live(question)
                 if self._index.take(entry):
                     return self._give(entry)
-            return self._live(question) if is_open else self._missed(question)
+            return self._live(question) if is_open or self._is_past(at) else self._missed(question)
 
     def step(self, kind: str, name: str, arguments: bytes, place: Place) -> Recorded | None:
         """The recorded outcome of a tool or a retrieval with these arguments."""
@@ -181,6 +181,12 @@ class Rerun(Player):
         with self._lock:
             self._count("live_cost", cost)
 
+    def held_off(self, host: str) -> None:
+        """Notes a host that the program could not reach; asked by whatever thread tried, so without the lock."""
+        if host not in self.report.held_off:
+            self.report.held_off.append(host)
+            self._account.tell({"held_off": host})
+
     def beyond(self, recorded: Recorded, reason: str) -> ReplayDiverged:
         """Notes that an answer was wanted further than it was recorded."""
         with self._lock:
@@ -211,6 +217,13 @@ class Rerun(Player):
         self.report.add(name, more)
         self._account.tell({"add": {name: more}})
 
+    def _is_past(self, at: int | None) -> bool:
+        """True when a fork has given all calls before the one where it goes live: what comes now is that one, or a later one."""
+        if at is None or self.report.mode != "fork":
+            return False
+        claimed = self._account.claimed()
+        return all(e.used or e.step.span_id in claimed for e in self._recording.calls if e.number < at)
+
     def _live(self, question: Question) -> Live:
         """The call goes out, under a fork with the changes that were given. Raises `BudgetExceeded` at a cap."""
         self._check_caps(question)
@@ -235,6 +248,7 @@ class Rerun(Player):
     def _missed(self, question: Question) -> Recorded | Live:
         nearest = self._index.nearest_call(question)
         changes = [] if nearest is None else body_changes(nearest.recorded.exchange.request_body, question.body)
+        changes = [change for change in changes if change.path not in ROUTING]
         kind: Kind = "request" if nearest is not None else "extra"
         label = nearest.label if nearest is not None else f"a call to {path_of(question.url)}"
         note = "" if nearest is not None else self._extra(question)

@@ -27,7 +27,12 @@ from otel_llm.values.store import Store
 STREAMED = "streamed upload"
 """Why a request is not on the tape that nobody can read without taking it from the program; its place tells which it is."""
 STEPS = ("workflow", "agent", "tool", "retrieval")
+ROUTING = ("prompt_cache_key",)
+"""Fields of a request that say which machine may have seen it before, and nothing that a model is told. Frameworks put an id
+there that is new in every run (openai-agents: `agents-sdk:run:…`)."""
 NO_CONNECTION = ("APIConnectionError", "APITimeoutError")
+OPENAI = "https://api.openai.com/v1"
+_BASE = re.compile(r"^(https?://(?:(?!/deployments/).)+?)/(?:chat/completions|completions|responses|embeddings)(?:/|$)")
 _BOUNDARY = re.compile(rb'boundary="?([^";\s]+)')
 _REDACTOR = Redactor(True)
 
@@ -95,7 +100,8 @@ class Recording:
 
 
 def load(store: Store, ids: Iterable[str], run: int | None = None) -> Recording:
-    """The recording of these sessions and traces; of the first alone its Nth run (from 1, or -1 for the last), if `run` is given.
+    """The recording of these sessions and traces. With `run` all that was recorded by the Nth run of a program in the first of
+    them (from 1, or -1 for the last), whatever sessions that made.
 
     What stands in the first goes before what is equal in the others. Raises `NotFound` for one that is not there, `NotReplayable`
     when nothing in them can answer a program, `ConfigError` for a run that there is not.
@@ -103,9 +109,8 @@ def load(store: Store, ids: Iterable[str], run: int | None = None) -> Recording:
     chosen = tuple(dict.fromkeys(ids))
     by_id: dict[str, Step] = {}
     for given in chosen:
-        found = steps_of(store, given)[1]
-        if run is not None and given == chosen[0]:
-            found = _nth(runs(store, found), run, given)
+        is_run = run is not None and given == chosen[0]
+        found = _of_run(store, given, run or 0) if is_run else steps_of(store, given)[1]
         for step in sorted(found, key=lambda step: step.start_ns):
             by_id.setdefault(step.span_id, step)
     steps = list(by_id.values())
@@ -136,39 +141,23 @@ def load(store: Store, ids: Iterable[str], run: int | None = None) -> Recording:
     return recording
 
 
-def runs(store: Store, steps: Iterable[Step]) -> list[list[Step]]:
-    """The steps of a session by run of its program: a run is what processes did that were at work at the same time."""
-    of: dict[str, list[Step]] = {}
-    by_trace: dict[str, str] = {}
-    process = ""
-    for step in sorted(steps, key=lambda step: step.start_ns):
-        process = _process(store, step) or by_trace.get(step.trace_id) or process
-        by_trace.setdefault(step.trace_id, process)
-        of.setdefault(process, []).append(step)
-    found: list[list[Step]] = []
-    until = 0
-    for mine in of.values():
-        if found and mine[0].start_ns <= until:
-            found[-1] += mine
-        else:
-            found.append(list(mine))
-        until = max(until, *(step.end_ns or step.start_ns for step in mine))
-    return found
+def _of_run(store: Store, given: str, number: int) -> list[Step]:
+    found = store.runs(steps_of(store, given)[0])
+    if number == 0 or abs(number) > len(found):
+        raise ConfigError(f"run {number} is not usable; {given} holds {len(found)}: 1 to {len(found)}, or -1 for the last")
+    run = found[number - 1 if number > 0 else number]
+    return [step for session_id in run.session_ids for step in store.steps(session_id) if step.span_id in run.span_ids]
 
 
-def _process(store: Store, step: Step) -> str:
-    """What tells processes apart, as far as the program's SDK says it; empty where it does not."""
-    try:
-        said = store.span(step.span_id).resource.attributes
-    except NotFound:  # a process that was killed has ended no span
-        return ""
-    return str(said.get("service.instance.id") or said.get("process.pid") or "")
+def base_url(recording: Recording) -> str | None:
+    """What `OPENAI_BASE_URL` may have been: the one place that all calls went to, where it is not the SDK's own.
 
-
-def _nth(found: list[list[Step]], run: int, given: str) -> list[Step]:
-    if run == 0 or abs(run) > len(found):
-        raise ConfigError(f"run {run} is not usable; {given} holds {len(found)}: 1 to {len(found)}, or -1 for the last")
-    return found[run - 1 if run > 0 else run]
+    Frameworks ask for other things where it is set (langchain-openai, litellm: no `stream_options`; openai-agents: no `store`).
+    """
+    urls = {entry.recorded.exchange.url for entry in recording.calls if entry.recorded.exchange.api.startswith("openai_")}
+    places = {match[1] if (match := _BASE.match(url)) is not None else "" for url in urls}
+    place = places.pop() if len(places) == 1 else ""
+    return place if place and place != OPENAI else None
 
 
 def exact_key(request: Question | Exchange) -> bytes:
@@ -185,12 +174,14 @@ def exact_key(request: Question | Exchange) -> bytes:
 
 
 def equal_key(request: Question | Exchange) -> bytes | None:
-    """What two requests share that are equal as JSON, without their secrets; None for what is no JSON."""
+    """What two requests share that are equal as JSON, without their secrets and `ROUTING`; None for what is no JSON."""
     body, _ = _content(request)
     try:
         value = json.loads(without_secrets(body or b""))
     except ValueError:
         return None
+    if isinstance(value, dict) and request.api != "generic":
+        value = {name: one for name, one in value.items() if name not in ROUTING}
     return _key(request, canonical_json(value).encode("utf-8", "surrogatepass"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -67,6 +68,8 @@ class Report:
     """Differences that are not listed, because there were many before."""
     unreached: int = 0
     """Recorded calls behind the point where the program stopped."""
+    held_off: list[str] = field(default_factory=list)
+    """Hosts that the program wanted to reach while its network was closed."""
 
     def add(self, name: str, more: int) -> None:
         """Count more of something: the name of a field."""
@@ -76,6 +79,8 @@ class Report:
         """Count in what a process told (`otel_llm.replay.rerun.account`)."""
         if "difference" in event:
             self.differences.append(_difference(event["difference"]))
+        if event.get("held_off", "") not in ("", *self.held_off):
+            self.held_off.append(event["held_off"])
         if "failed" in event:
             self.differences.append(Difference("program", "a process of the program", note=event["failed"]))
         for name, more in event.get("add", {}).items():
@@ -118,7 +123,9 @@ class Report:
                 f"{_many(self.unreached, 'call')} not reached" if self.unreached else ""]
         head = f"{self.outcome}: " + ", ".join([counts, *filter(None, more)])
         rest = [f"and {self.unlisted} more differences"] if self.unlisted else []
-        return "\n".join([head, *(difference.text for difference in self.differences), *rest])
+        if self.held_off:
+            rest.append(f"Held off the network: {', '.join(self.held_off)} (--allow-host lets the program reach a host).")
+        return "\n".join([head, *(_times(text, many) for text, many in Counter(d.text for d in self.differences).items()), *rest])
 
     def as_json(self) -> dict[str, Any]:
         """All of it; `differences` as `Difference.as_json` has them."""
@@ -126,7 +133,7 @@ class Report:
                 "new_session_id": self.new_session_id or None, "recorded_calls": self.recorded_calls,
                 "answered_calls": self.answered_calls, "live_calls": self.live_calls, "answered_tools": self.answered_tools,
                 "live_tools": self.live_tools, "live_cost_pico_usd": self.live_cost, "unreached": self.unreached,
-                "unlisted": self.unlisted,
+                "unlisted": self.unlisted, "held_off": list(self.held_off),
                 "differences": [difference.as_json() for difference in self.differences]}
 
 
@@ -145,6 +152,12 @@ def told(events: Iterable[Mapping[str, Any]], claimed: Collection[str], program_
 
 def _many(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _times(text: str, many: int) -> str:
+    """A difference that came several times, as where a framework tries again what was stopped."""
+    head, line_break, fields = text.partition("\n")
+    return text if many == 1 else f"{head} ({many} times){line_break}{fields}"
 
 
 def _difference(value: Mapping[str, Any]) -> Difference:
