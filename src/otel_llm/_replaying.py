@@ -15,15 +15,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from otel_llm import _setup
-from otel_llm._environment import PLAN, python_path
+from otel_llm._environment import PLAN, STORE, python_path, without_ours
 from otel_llm.replay.requests.changes import Changes
-from otel_llm.replay.rerun import seams
+from otel_llm.replay.rerun import children, seams
 from otel_llm.replay.rerun.account import SharedAccount
 from otel_llm.replay.rerun.network import Gate
 from otel_llm.replay.rerun.player import Rerun, Rules
@@ -125,6 +125,7 @@ def begin(path: str) -> None:
         _play(player)
         _seams(player, clock=plan.clock, seed=plan.seed)
         player.gate = Gate(plan.allowed_hosts) if plan.is_closed else None
+        _answer_children(player)
         account.tell({"begin": {
             "mode": player.report.mode, "session_ids": recording.session_ids, "new_session_id": plan.new_session_id,
             "recorded_calls": len(recording.calls), "calls": [[e.step.span_id, e.label] for e in recording.calls if not e.used]}})
@@ -178,7 +179,7 @@ def replaying(
         found = tuple(names) if any(map(session_file.is_session_file, names)) else recording.ids
         plan = Plan(str(_setup.store_directory(settings).absolute()), found, player.report.new_session_id, shared, policy, speed,
                     tools, tuple(allow_hosts), is_recorded=False, is_closed=block_network, clock=clock, seed=seed)
-        with _playing(player), _undoing(_seams(player, clock=clock, seed=seed)), _answered_children(plan):
+        with _playing(player), _undoing(_seams(player, clock=clock, seed=seed)), _answered_children(plan, player):
             player.gate = Gate(allow_hosts) if block_network else None
             try:
                 yield player
@@ -191,20 +192,43 @@ def replaying(
 
 
 @contextlib.contextmanager
-def _answered_children(plan: Plan) -> Iterator[None]:
+def _answered_children(plan: Plan, player: Rerun) -> Iterator[None]:
     """The environment in which Python programs that are started inside are answered too."""
     place = Path(plan.shared) / "plan.json"
     place.write_text(plan.as_json())
+    had_ours = python_path(os.environ) == os.environ.get("PYTHONPATH")
     names = {PLAN: str(place), "PYTHONPATH": python_path(os.environ)}
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
+    undo = _answer_children(player)
     try:
         yield
     finally:
+        undo()
         for name, value in before.items():
             if os.environ.get(name) == names[name]:  # unless the program has changed it
                 del os.environ[name]
                 os.environ.update({} if value is None else {name: value})
+        if "PYTHONPATH" in os.environ and not had_ours:  # the program's own words stay, ours do not
+            os.environ["PYTHONPATH"] = without_ours(os.environ)
+
+
+def _answer_children(player: Rerun) -> Callable[[], None]:
+    """Have every process answered that this one starts, whatever environment it gets; gives the function that undoes it."""
+    kept = {name: os.environ[name] for name in (PLAN, STORE) if os.environ.get(name)}
+
+    def needed(environ: Mapping[str, str]) -> dict[str, str]:
+        return {**{name: value for name, value in kept.items() if not environ.get(name)}, "PYTHONPATH": python_path(environ)}
+
+    def check(command: Sequence[str]) -> None:
+        from otel_llm.cli.run.run_check import HIDES, hidden_by
+
+        option = hidden_by(command, os.environ.get("PATH")) if command else None
+        if option is not None:
+            raise player.refused(f"Python's {option} {HIDES[option[1:]]}, through which a rerun answers a program, so "
+                                 f"`{' '.join(command)[:80]}` was not started.")
+
+    return children.answer_all(needed, check)
 
 
 @contextlib.contextmanager

@@ -175,6 +175,14 @@ class Rerun(Player):
             entry = next(e for e in self._recording.entries if e.recorded is recorded)
             return ReplayDiverged(self._note("beyond", entry.label, entry, note=reason, resolution="stopped").text)
 
+    def refused(self, reason: str) -> NotReplayable:
+        """Notes a process that was not started, because nobody would answer it; gives the error to raise."""
+        with self._lock:
+            event = {"failed": reason, "exit_code": NotReplayable.exit_code}
+            self.report.take(event)
+            self._account.tell(event)
+            return NotReplayable(reason)
+
     # ---- the end ------------------------------------------------------------------------------------------------------
 
     def finish(self, program_error: str | None = None) -> Report:
