@@ -128,7 +128,7 @@ def begin(path: str) -> None:
         _answer_children(player)
         account.tell({"begin": {
             "mode": player.report.mode, "session_ids": recording.session_ids, "new_session_id": plan.new_session_id,
-            "recorded_calls": len(recording.calls), "calls": [[e.step.span_id, e.label] for e in recording.calls if not e.used]}})
+            "recorded_calls": len(recording.calls), "steps": recording.free()}})
     except Exception as error:
         account.tell({"failed": str(error), "exit_code": getattr(error, "exit_code", 3)})
         raise

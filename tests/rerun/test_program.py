@@ -92,7 +92,7 @@ class TestRerun:
         run = terminal("replay", "rerun", "agent-1", "--no-record", "--", sys.executable, "-c", "print('nothing')")
 
         assert run.returncode == 1
-        assert run.stderr.count("was not asked any more") == CALLS
+        assert run.stderr.count("was not asked any more") == CALLS + TOOLS
 
     def test_a_program_that_fails_has_regressed(self, tmp_path: Path, terminal: Terminal) -> None:
         failing = tmp_path / "failing.py"

@@ -156,10 +156,11 @@ class Rerun(Player):
         with self._lock:
             if self.report.mode == "fork" or error_type in _OURS:
                 return
-            entry = self._index.outcome(kind, name, place, result, error_type)
+            while (entry := self._index.outcome(kind, name, place, result, error_type)) is not None:
+                if self._index.close(entry):
+                    break
             if entry is None:
                 return
-            entry.used = True
             changes = came_to(entry, result, error_type)
             if changes:
                 self._note("result", entry.label, entry, changes)
@@ -193,8 +194,7 @@ class Rerun(Player):
                 for event in self._account.others():
                     self.report.take(event)
                 claimed = self._account.claimed()
-                left = [(e.step.span_id, e.label) for e in self._recording.calls if not e.used and e.step.span_id not in claimed]
-                self.report.conclude(left, program_error)
+                self.report.conclude([one for one in self._recording.free() if one[0] not in claimed], program_error)
             return self.report
 
     # ---- what they get -------------------------------------------------------------------------------------------------

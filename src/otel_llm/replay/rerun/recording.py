@@ -26,6 +26,8 @@ from otel_llm.values.store import Store
 STREAMED = "streamed upload"
 """Why a request is not on the tape that nobody can read without taking it from the program; its place tells which it is."""
 STEPS = ("workflow", "agent", "tool", "retrieval")
+ANSWERED = ("tool", "retrieval")
+"""The steps that a recording answers."""
 NO_CONNECTION = ("APIConnectionError", "APITimeoutError")
 _BOUNDARY = re.compile(rb'boundary="?([^";\s]+)')
 _REDACTOR = Redactor(True)
@@ -71,6 +73,10 @@ class Recording:
     def calls(self) -> list[Entry]:
         """The calls alone."""
         return [entry for entry in self.entries if entry.number]
+
+    def free(self) -> list[tuple[str, str]]:
+        """The calls, tools and retrievals that the program has not asked: span ids and labels."""
+        return [(e.step.span_id, e.label) for e in self.entries if not e.used and (e.number or e.step.kind in ANSWERED)]
 
     def use(self, entry: Entry) -> Iterator[Entry]:
         """An entry is done, and so is everything inside it: all of these."""

@@ -79,14 +79,15 @@ class Report:
             self.add(name, more)
 
     def conclude(self, left: Iterable[tuple[str, str]], program_error: str | None = None) -> None:
-        """Say which calls (span ids and labels) the program did not ask. Where it was stopped or failed they are only counted."""
+        """Say which calls and tools (span ids and labels) were not asked. Where the program was stopped or failed the calls are
+        only counted."""
         was_stopped = any(difference.resolution == "stopped" for difference in self.differences)
         if program_error is not None and not was_stopped:
             self.differences.append(Difference("program", "the program", note=program_error))
         if self.mode == "fork":
             return
         if was_stopped or program_error is not None:
-            self.unreached = len(list(left))
+            self.unreached = sum(label.startswith("call ") for _, label in left)
         else:
             self.differences += [Difference("unasked", label, span_id) for span_id, label in left]
 
@@ -136,7 +137,7 @@ def told(events: Iterable[Mapping[str, Any]], claimed: Collection[str], program_
     report = Report(said["mode"], tuple(said["session_ids"]), said["new_session_id"], said["recorded_calls"])
     for event in events:
         report.take(event)
-    report.conclude([(span_id, label) for span_id, label in said["calls"] if span_id not in claimed], program_error)
+    report.conclude([(span_id, label) for span_id, label in said["steps"] if span_id not in claimed], program_error)
     return report
 
 
