@@ -165,10 +165,13 @@ class Rerun(Player):
             if changes:
                 self._note("result", entry.label, entry, changes)
 
-    def spent(self, cost: int) -> None:
+    def spent(self, cost: int | None) -> None:
         """Counts what live calls cost."""
         with self._lock:
-            self._count("live_cost", cost)
+            if cost is None:
+                self._count("unpriced_calls")
+            else:
+                self._count("live_cost", cost)
 
     def beyond(self, recorded: Recorded, reason: str) -> ReplayDiverged:
         """Notes that an answer was wanted further than it was recorded."""
@@ -225,6 +228,9 @@ class Rerun(Player):
                                  "has confirmed that others may go out. --yes does.")
         if cost is not None and self._account.total("live_cost", self.report.live_cost) >= cost:
             raise BudgetExceeded(f"Stopped at the cap on cost after {sent} live calls. Raise --max-cost to let more out.")
+        if cost is not None and self._account.total("unpriced_calls", self.report.unpriced_calls):
+            raise BudgetExceeded("Stopped after a live call whose cost nobody knows (a model without a price, or an answer "
+                                 "without usage), so that --max-cost cannot be kept. Use --max-calls instead.")
         if calls is not None and not any(self._account.claim(f"live-{n}") for n in range(sent, calls)):
             raise BudgetExceeded(f"Stopped at the cap of {calls} live calls. Raise --max-calls to let more out.")
 

@@ -59,6 +59,8 @@ class Report:
     live_tools: int = 0
     live_cost: int = 0
     """Pico-USD of the live calls whose price is known."""
+    unpriced_calls: int = 0
+    """Live calls whose price is not known."""
     differences: list[Difference] = field(default_factory=list)
     unlisted: int = 0
     """Differences that are not listed, because there were many before."""
@@ -123,8 +125,8 @@ class Report:
         return {"mode": self.mode, "outcome": self.outcome, "session_ids": list(self.session_ids),
                 "new_session_id": self.new_session_id, "recorded_calls": self.recorded_calls,
                 "answered_calls": self.answered_calls, "live_calls": self.live_calls, "answered_tools": self.answered_tools,
-                "live_tools": self.live_tools, "live_cost_pico_usd": self.live_cost, "unreached": self.unreached,
-                "unlisted": self.unlisted,
+                "live_tools": self.live_tools, "live_cost_pico_usd": self.live_cost, "unpriced_calls": self.unpriced_calls,
+                "unreached": self.unreached, "unlisted": self.unlisted,
                 "differences": [difference.as_json() for difference in self.differences]}
 
 
