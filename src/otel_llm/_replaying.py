@@ -173,7 +173,7 @@ def replaying(
     rules = Rules(policy, tools, speed)  # type: ignore[arg-type]
     names = [os.fspath(one) for one in sessions]
     names = [os.path.abspath(one) if session_file.is_session_file(one) else one for one in names]
-    with tempfile.TemporaryDirectory(prefix="otel-llm-rerun-", dir=_room(0), ignore_cleanup_errors=True) as shared:
+    with _shared_folder() as shared:
         recording = _load(settings, names)
         player = _Gated(recording, rules, account=SharedAccount(shared))
         found = tuple(names) if any(map(session_file.is_session_file, names)) else recording.ids
@@ -189,6 +189,17 @@ def replaying(
         report: Report = player.finish()
     if check and report.exit_code:
         raise ReplayDiverged(report.text)
+
+
+@contextlib.contextmanager
+def _shared_folder() -> Iterator[str]:
+    """A directory that goes with the process that made it; a fork of that process leaves it where it is."""
+    folder, owner = tempfile.mkdtemp(prefix="otel-llm-rerun-", dir=_room(0)), os.getpid()
+    try:
+        yield folder
+    finally:
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

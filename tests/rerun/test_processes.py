@@ -329,3 +329,24 @@ def test_the_session_of_a_program_that_starts_over_is_answered_still(program: Pr
     code, report = recorded.rerun()
 
     assert (code, report["outcome"], report["answered_calls"]) == (0, "same", 2)
+
+
+def test_a_fork_that_leaves_the_block_takes_nothing_from_its_parent(program: Program) -> None:
+    recorded = program("import ask; ask.ask('one'); ask.ask('two')")
+    recorded.write("""
+        import os, sys, otel_llm, ask
+        with otel_llm.replaying(*sys.argv[1:], check=False) as rerun:
+            pid = os.fork()
+            if not pid:
+                ask.ask("one")
+                sys.exit()
+            os.waitpid(pid, 0)
+            ask.ask("two")
+        place = rerun._account._folder
+        print(rerun.report.outcome, rerun.report.answered_calls, place.exists())
+    """)
+
+    done = subprocess.run([sys.executable, "program.py", *recorded.session_ids], capture_output=True, text=True,
+                          env=recorded.env, cwd=recorded.folder, timeout=60)
+
+    assert done.stdout == "same 2 False\n", done.stderr
