@@ -350,3 +350,21 @@ def test_a_fork_that_leaves_the_block_takes_nothing_from_its_parent(program: Pro
                           env=recorded.env, cwd=recorded.folder, timeout=60)
 
     assert done.stdout == "same 2 False\n", done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_rerun_that_is_told_to_end_takes_its_program_and_its_files_with_it(program: Program, number: signal.Signals) -> None:
+    recorded = program("import ask; ask.ask('one')")
+    recorded.write("import ask, signal; ask.ask('one'); print('asked', flush=True); signal.pause()")
+    (recorded.folder / "tmp").mkdir()
+    with subprocess.Popen([sys.executable, "-m", "otel_llm.cli", "replay", "rerun", recorded.session_ids[0], "--no-record", "--",
+                           sys.executable, "program.py"], env={**recorded.env, "TMPDIR": str(recorded.folder / "tmp")},
+                          cwd=recorded.folder, stdout=subprocess.PIPE, text=True) as terminal:
+        assert terminal.stdout is not None
+        asked = terminal.stdout.readline()
+
+        terminal.send_signal(number)
+        rest = terminal.stdout.read()  # the program has it open until it ends
+
+    assert (asked, rest, terminal.returncode) == ("asked\n", "", 128 + number)
+    assert list((recorded.folder / "tmp").iterdir()) == []
