@@ -173,11 +173,19 @@ class Rerun(Player):
             else:
                 self._count("live_cost", cost)
 
+    def given_up(self, recorded: Recorded, attempts: int) -> ReplayDiverged:
+        """Notes that a call was tried less often than it was when it was recorded."""
+        change = FieldChange("attempts", len(recorded.exchange.attempts) + 1, attempts)
+        return self._stopped("request", recorded, [change])
+
     def beyond(self, recorded: Recorded, reason: str) -> ReplayDiverged:
         """Notes that an answer was wanted further than it was recorded."""
+        return self._stopped("beyond", recorded, note=reason)
+
+    def _stopped(self, kind: Kind, recorded: Recorded, fields: Collection[FieldChange] = (), note: str = "") -> ReplayDiverged:
         with self._lock:
             entry = next(e for e in self._recording.entries if e.recorded is recorded)
-            return ReplayDiverged(self._note("beyond", entry.label, entry, note=reason, resolution="stopped").text)
+            return ReplayDiverged(self._note(kind, entry.label, entry, fields, note, resolution="stopped").text)
 
     def refused(self, reason: str) -> NotReplayable:
         """Notes a process that was not started, because nobody would answer it; gives the error to raise."""
