@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from otel_llm import _setup
 from otel_llm._environment import PLAN, STORE, python_path, without_ours
@@ -93,19 +94,22 @@ def read_plan(path: str) -> Plan:
 
 
 class _Gated(Rerun):
-    """A rerun whose network opens with its first live call."""
+    """A rerun whose network opens with its first live call: to this machine alone, where nobody has said yes to more."""
 
     gate: Gate | None = None
 
     def call(self, question: Question) -> Recorded | Live:
         given = super().call(question)
         if isinstance(given, Live) and self.gate is not None:
-            self.gate.open()
+            if self.is_only_local:
+                self.gate.allow(urlsplit(question.url).hostname or "")
+            else:
+                self.gate.open()
         return given
 
     def step(self, kind: str, name: str, arguments: bytes, place: Place) -> Recorded | None:
         given = super().step(kind, name, arguments, place)
-        if self.is_live and self.gate is not None:
+        if self.is_live and self.gate is not None and not self.is_only_local:
             self.gate.open()
         return given
 

@@ -315,6 +315,24 @@ def test_a_fork_of_local_calls_that_nobody_confirmed_goes_nowhere_else(program: 
     assert "Stopped at a call to https://nowhere.invalid" in done.stderr
 
 
+def test_a_fork_of_local_calls_that_nobody_confirmed_opens_the_network_for_this_machine_alone(program: Program) -> None:
+    recorded = program("import ask; ask.ask('one')")
+    recorded.write("""
+        import ask, socket, sys
+        ask.ask("one")
+        try:
+            socket.create_connection(("192.0.2.1", 443), 0.1)
+        except OSError as error:
+            print(type(error).__name__)
+    """)
+
+    said = [recorded.terminal("replay", "fork", recorded.session_ids[0], "--at", "1", *more, "--", sys.executable, "program.py")
+            for more in ([], ["--yes"])]
+
+    assert [(done.returncode, done.stdout == "NetworkBlocked\n") for done in said] == [(0, True), (0, False)]
+    assert recorded.sim.count.total() == recorded.requests + 2
+
+
 def test_the_session_of_a_program_that_starts_over_is_answered_still(program: Program) -> None:
     """`otel_llm.shutdown()` and `init()`, as a test suite has them around each test."""
     recorded = program("""

@@ -29,13 +29,18 @@ class Gate:
     """The network of this process, closed until `open()`; `allowed` are hosts (and addresses) that may be reached."""
 
     def __init__(self, allowed: Collection[str] = ()) -> None:
-        self.allowed = set(allowed)
+        self.allowed: set[str] = set()
         for host in allowed:
-            self.allowed.update(_addresses(host))
+            self.allow(host)
         _closed.append(self)
         if not _installed:
             _installed.append(True)
             sys.addaudithook(_hook)
+
+    def allow(self, host: str) -> None:
+        """Let this host be reached as well."""
+        self.allowed.add(host)
+        self.allowed.update(_addresses(host))
 
     def open(self) -> None:
         """Let everything through from now on."""

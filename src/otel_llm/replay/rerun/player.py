@@ -112,6 +112,11 @@ class Rerun(Player):
         return self._rules.speed == "recorded"
 
     @property
+    def is_only_local(self) -> bool:
+        """True when nothing may be reached but this machine."""
+        return self._rules.only_local
+
+    @property
     def start_ns(self) -> int:
         """When the recording began: nanoseconds UTC."""
         return self._recording.entries[0].step.start_ns
