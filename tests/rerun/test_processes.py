@@ -191,6 +191,15 @@ def test_a_program_that_ends_without_a_word_is_judged_by_what_it_did(program: Pr
     assert (code, report["outcome"], report["answered_calls"], [d["kind"] for d in report["differences"]]) == expected
 
 
+def test_a_program_that_ends_without_a_word_and_asks_nothing_has_diverged(program: Program) -> None:
+    recorded = program("import ask; ask.ask('one')")
+    recorded.write("import os; os._exit(0)")
+
+    code, report = recorded.rerun()
+
+    assert (code, [(d["kind"], d["label"]) for d in report["differences"]]) == (1, [("unasked", "call 1 (chat gpt-4o-mini)")])
+
+
 def test_what_no_process_asked_is_named_once(program: Program) -> None:
     code = """
         import subprocess, sys, ask

@@ -151,7 +151,7 @@ def _report(account: SharedAccount, command: tuple[str, ...], code: int, failure
     if report is None:
         raise NotReplayable(f"{command[0]} ended with exit code {code}, and no Python program in it was answered from the "
                             "recording. Is it Python, in an environment that has otel-llm?")
-    if all("begin" in event for event in events):
+    if failure is not None and all("begin" in event for event in events):
         raise NotReplayable(f"{command[0]} was killed (exit code {code}) before it asked anything.")
     return report
 
