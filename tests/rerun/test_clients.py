@@ -288,3 +288,19 @@ def test_the_first_calls_of_many_threads_are_all_answered(tmp_path: Path, client
             thread.join()
 
     assert sent == []
+
+
+def test_an_id_of_a_request_that_is_not_ascii_comes_again(tmp_path: Path) -> None:
+    http = library()
+
+    def answer(request: Any) -> Any:
+        return http.Response(200, headers=[(b"x-request-id", b"r\xe9q")], json=ANSWERED)
+
+    client = openai.OpenAI(base_url=NOWHERE, api_key="x", http_client=http.Client(transport=http.MockTransport(answer)))
+    with recording(tmp_path), otel_llm.session("s"):
+        before = client.chat.completions.create(**HELLO)._request_id
+
+    with otel_llm.replaying("s", store=tmp_path):
+        after = client.chat.completions.create(**HELLO)._request_id
+
+    assert (before, after) == ("r\u00e9q", "r\u00e9q")
