@@ -305,6 +305,8 @@ def _play(player: _Gated) -> Callable[[], None]:
 
     def undo() -> None:
         recorder.stop()
+        for library in list(_setup._cell.leaving):
+            _setup._cell.untap(library)
         if is_ours and not _setup._cell.started:  # unless the program has called `init()` meanwhile
             _setup.uninstrument()
         if _setup.recorder() is None:
