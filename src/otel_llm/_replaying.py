@@ -15,15 +15,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from otel_llm import _setup
-from otel_llm._environment import PLAN, python_path
+from otel_llm._environment import PLAN, STORE, python_path, without_ours
 from otel_llm.replay.requests.changes import Changes
-from otel_llm.replay.rerun import seams
+from otel_llm.replay.rerun import children, seams
 from otel_llm.replay.rerun.account import SharedAccount
 from otel_llm.replay.rerun.network import Gate
 from otel_llm.replay.rerun.player import Rerun, Rules
@@ -94,19 +95,22 @@ def read_plan(path: str) -> Plan:
 
 
 class _Gated(Rerun):
-    """A rerun whose network opens with its first live call."""
+    """A rerun whose network opens with its first live call: to this machine alone, where nobody has said yes to more."""
 
     gate: Gate | None = None
 
     def call(self, question: Question) -> Recorded | Live:
         given = super().call(question)
         if isinstance(given, Live) and self.gate is not None:
-            self.gate.open()
+            if self.is_only_local:
+                self.gate.allow(urlsplit(question.url).hostname or "")
+            else:
+                self.gate.open()
         return given
 
     def step(self, kind: str, name: str, arguments: bytes, place: Place) -> Recorded | None:
         given = super().step(kind, name, arguments, place)
-        if self.is_live and self.gate is not None:
+        if self.is_live and self.gate is not None and not self.is_only_local:
             self.gate.open()
         return given
 
@@ -129,9 +133,10 @@ def begin(path: str) -> None:
         player.gate = Gate(plan.allowed_hosts, player.held_off) if plan.is_closed else None
         if not plan.fork and plan.policy != "record-new" and (place := base_url(recording)) is not None:
             os.environ.setdefault("OPENAI_BASE_URL", place)
+        _answer_children(player)
         account.tell({"begin": {
             "mode": player.report.mode, "session_ids": recording.session_ids, "new_session_id": plan.new_session_id,
-            "recorded_calls": len(recording.calls), "calls": [[e.step.span_id, e.label] for e in recording.calls if not e.used]}})
+            "recorded_calls": len(recording.calls), "steps": recording.free()}})
     except Exception as error:
         account.tell({"failed": str(error), "exit_code": getattr(error, "exit_code", 3)})
         if not account.is_open:
@@ -181,14 +186,14 @@ def replaying(
     rules = Rules(policy, tools, speed)  # type: ignore[arg-type]
     names = [os.fspath(one) for one in sessions]
     names = [os.path.abspath(one) if session_file.is_session_file(one) else one for one in names]
-    with tempfile.TemporaryDirectory(prefix="otel-llm-rerun-", dir=_room(0), ignore_cleanup_errors=True) as shared:
+    with _shared_folder() as shared:
         recording = _load(settings, names, run)
         player = _Gated(recording, rules, account=SharedAccount(shared))
         found = tuple(names) if any(map(session_file.is_session_file, names)) else recording.ids
         plan = Plan(str(_setup.store_directory(settings).absolute()), found, player.report.new_session_id, shared, policy, speed,
                     tools, tuple(allow_hosts), is_recorded=False, is_closed=block_network, clock=clock, seed=seed, run=run)
         place = None if policy == "record-new" else base_url(recording)
-        with _playing(player), _undoing(_seams(player, clock=clock, seed=seed)), _answered_children(plan, place):
+        with _playing(player), _undoing(_seams(player, clock=clock, seed=seed)), _answered_children(plan, player, place):
             player.gate = Gate(allow_hosts, player.held_off) if block_network else None
             try:
                 yield player
@@ -201,23 +206,57 @@ def replaying(
 
 
 @contextlib.contextmanager
-def _answered_children(plan: Plan, base: str | None) -> Iterator[None]:
+def _shared_folder() -> Iterator[str]:
+    """A directory that goes with the process that made it; a fork of that process leaves it where it is."""
+    folder, owner = tempfile.mkdtemp(prefix="otel-llm-rerun-", dir=_room(0)), os.getpid()
+    try:
+        yield folder
+    finally:
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _answered_children(plan: Plan, player: Rerun, base: str | None) -> Iterator[None]:
     """The environment in which Python programs that are started inside are answered too. Where nobody says otherwise, `base`
     is where the SDK finds its provider."""
     place = Path(plan.shared) / "plan.json"
     place.write_text(plan.as_json())
+    had_ours = python_path(os.environ) == os.environ.get("PYTHONPATH")
     names = {PLAN: str(place), "PYTHONPATH": python_path(os.environ)}
     if base is not None and "OPENAI_BASE_URL" not in os.environ:
         names["OPENAI_BASE_URL"] = base
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
+    undo = _answer_children(player)
     try:
         yield
     finally:
+        undo()
         for name, value in before.items():
             if os.environ.get(name) == names[name]:  # unless the program has changed it
                 del os.environ[name]
                 os.environ.update({} if value is None else {name: value})
+        if "PYTHONPATH" in os.environ and not had_ours:  # the program's own words stay, ours do not
+            os.environ["PYTHONPATH"] = without_ours(os.environ)
+
+
+def _answer_children(player: Rerun) -> Callable[[], None]:
+    """Have every process answered that this one starts, whatever environment it gets; gives the function that undoes it."""
+    kept = {name: os.environ[name] for name in (PLAN, STORE) if os.environ.get(name)}
+
+    def needed(environ: Mapping[str, str]) -> dict[str, str]:
+        return {**{name: value for name, value in kept.items() if not environ.get(name)}, "PYTHONPATH": python_path(environ)}
+
+    def check(command: Sequence[str]) -> None:
+        from otel_llm.cli.run.run_check import HIDES, hidden_by
+
+        option = hidden_by(command, os.environ.get("PATH")) if command else None
+        if option is not None:
+            raise player.refused(f"Python's {option} {HIDES[option[1:]]}, through which a rerun answers a program, so "
+                                 f"`{' '.join(command)[:80]}` was not started.")
+
+    return children.answer_all(needed, check)
 
 
 @contextlib.contextmanager
@@ -279,6 +318,8 @@ def _play(player: _Gated) -> Callable[[], None]:
 
     def undo() -> None:
         recorder.stop()
+        for library in list(_setup._cell.leaving):
+            _setup._cell.untap(library)
         if is_ours and not _setup._cell.started:  # unless the program has called `init()` meanwhile
             _setup.uninstrument()
         if _setup.recorder() is None:

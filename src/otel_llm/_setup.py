@@ -14,6 +14,7 @@ import atexit
 import logging
 import os
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ class Wiring:
         self.provider: SdkTracerProvider | None = None
         self.processor: ReplayProcessor | None = None
         self.taps: dict[str, Any] = {}
+        self.leaving: set[str] = set()  # libraries that the program of a rerun has given up, until that is over
         self.threads: Patches | None = None
         self.forwarding: Forwards | None = None
         self.started = False
@@ -145,17 +147,16 @@ class Wiring:
 
     def tap(self, library: str) -> Callable[[], None]:
         """Watch a library, once; gives the function that stops it."""
+        self.leaving.discard(library)
         if library not in self.taps:
-            from importlib import import_module
-
-            tap = import_module(LIBRARIES[library]).tap(self.recorder)
+            self.taps[library] = tap = import_module(LIBRARIES[library]).tap(self.recorder)
             tap.install()
-            self.taps[library] = tap
         return lambda: self.untap(library)
 
     def untap(self, library: str) -> None:
-        tap = self.taps.pop(library, None)
-        if tap is not None:
+        if self.recorder is not None and self.recorder.player is not None:
+            self.leaving.add(library)  # its calls would go out; the end of the rerun does it
+        elif (tap := self.taps.pop(library, None)) is not None:
             tap.remove()
 
 
@@ -395,6 +396,5 @@ def __getattr__(name: str) -> Any:
         return EntryPointExporter
     if name == "Configurator":
         from otel_llm._configurator import make_configurator
-
         return make_configurator(lambda: _cell.open_tape(_cell.settings or Settings.resolve()))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

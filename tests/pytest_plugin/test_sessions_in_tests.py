@@ -635,7 +635,8 @@ def before():
 @pytest.mark.otel_llm_session("refunds")
 def test_refunds(before, otel_llm_rerun):
     for question in otel_llm_rerun.questions:
-        print("said", ask(question.removeprefix("echo: ")))
+        print("said", word := ask(question.removeprefix("echo: ")))
+        double(word)
     print("given", otel_llm_rerun.arguments("double"))
 """
 

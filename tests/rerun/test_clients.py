@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +19,11 @@ import otel_llm
 from otel_llm import _setup
 from otel_llm.testing import Simulator, error
 from otel_llm.values.errors import NotReplayable, ReplayDiverged, ReplayError
+from rerun.test_processes import Program, program
 from support.chat import HELLO
 from support.recording import recording
+
+__all__ = ["program"]
 
 NOWHERE = "https://nowhere.invalid/v1"
 KEY = "sk-test-canary-0123456789abcdef"
@@ -288,3 +293,51 @@ def test_the_first_calls_of_many_threads_are_all_answered(tmp_path: Path, client
             thread.join()
 
     assert sent == []
+
+
+def test_an_id_of_a_request_that_is_not_ascii_comes_again(tmp_path: Path) -> None:
+    http = library()
+
+    def answer(request: Any) -> Any:
+        return http.Response(200, headers=[(b"x-request-id", b"r\xe9q")], json=ANSWERED)
+
+    client = openai.OpenAI(base_url=NOWHERE, api_key="x", http_client=http.Client(transport=http.MockTransport(answer)))
+    with recording(tmp_path), otel_llm.session("s"):
+        before = client.chat.completions.create(**HELLO)._request_id
+
+    with otel_llm.replaying("s", store=tmp_path):
+        after = client.chat.completions.create(**HELLO)._request_id
+
+    assert (before, after) == ("r\u00e9q", "r\u00e9q")
+
+
+@pytest.mark.parametrize("end", [otel_llm.shutdown, otel_llm.uninstrument])
+def test_a_program_that_ends_recording_is_answered_still(recorded: Path, end: Callable[[], None]) -> None:
+    sent = Sent()
+    before = dict(vars(openai._base_client.SyncAPIClient))
+    otel_llm.instrument()
+    with otel_llm.replaying("s", store=recorded, block_network=False, check=False) as rerun:
+        end()
+        answered = said(own_transport(sent))
+        with pytest.raises(ReplayDiverged):
+            said(own_transport(sent))
+    after = said(own_transport(sent))
+
+    assert (answered, [d.kind for d in rerun.report.differences], after, len(sent)) == ("one two three", ["extra"], "live", 1)
+    assert dict(vars(openai._base_client.SyncAPIClient)) == before
+
+
+def test_ending_recording_is_no_way_around_a_cap(program: Program) -> None:
+    recorded = program("import ask; ask.ask('one')")
+    recorded.write("""
+        import ask, otel_llm
+        ask.ask("new")
+        otel_llm.shutdown()
+        ask.ask("newer")
+    """)
+
+    done = recorded.terminal("replay", "rerun", recorded.session_ids[0], "--policy", "record-new", "--max-calls", "1", "--yes",
+                             "--json", "--", sys.executable, "program.py")
+
+    assert (json.loads(done.stdout)["live_calls"], recorded.sim.count.total() - recorded.requests) == (1, 1)
+    assert "Stopped at the cap of 1 live calls" in done.stderr

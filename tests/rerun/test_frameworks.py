@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 import otel_llm
 from otel_llm.testing import Simulator
 from otel_llm.values.errors import ReplayDiverged
-from rerun.conftest import AGENT, Recorded, Terminal
+from rerun.conftest import Recorded, Terminal
 from rerun.test_matching import _forked, ask, offline
 from support.recording import recording
 
@@ -59,12 +60,17 @@ class TestAFork:
 def test_a_fork_stops_at_the_cap_on_cost_with_a_model_whose_price_nobody_has_asked_for_yet(
     recorded: Recorded, terminal: Terminal
 ) -> None:
-    run = terminal("replay", "fork", "agent-1", "--at", "2", "--model", "gpt-4.1-nano", "--max-cost", "0.000000001", "--yes", "--json",
-                   "--", sys.executable, str(AGENT), env={"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": recorded.sim.base_url})
+    code = """
+        import openai
+        for _ in range(3):
+            openai.OpenAI().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "echo: new"}])
+    """
+    run = terminal("replay", "fork", "agent-1", "--model", "gpt-4.1-nano", "--max-cost", "0.000000001", "--yes", "--json", "--",
+                   sys.executable, "-c", textwrap.dedent(code), env={"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": recorded.sim.base_url})
 
     report = json.loads(run.stdout)
-    assert (run.returncode, report["live_cost_pico_usd"] > 0) == (1, True), run.stderr
-    assert "Stopped at the cap on cost after" in run.stderr
+    assert (run.returncode, report["live_calls"], report["live_cost_pico_usd"] > 0) == (1, 1, True), run.stderr
+    assert "Stopped at the cap on cost after 1 live call" in run.stderr
 
 
 def test_a_difference_that_is_tried_again_stands_once_in_the_report(tmp_path: Path, client: Any) -> None:

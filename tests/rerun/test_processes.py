@@ -191,6 +191,15 @@ def test_a_program_that_ends_without_a_word_is_judged_by_what_it_did(program: Pr
     assert (code, report["outcome"], report["answered_calls"], [d["kind"] for d in report["differences"]]) == expected
 
 
+def test_a_program_that_ends_without_a_word_and_asks_nothing_has_diverged(program: Program) -> None:
+    recorded = program("import ask; ask.ask('one')")
+    recorded.write("import os; os._exit(0)")
+
+    code, report = recorded.rerun()
+
+    assert (code, [(d["kind"], d["label"]) for d in report["differences"]]) == (1, [("unasked", "call 1 (chat gpt-4o-mini)")])
+
+
 def test_what_no_process_asked_is_named_once(program: Program) -> None:
     code = """
         import subprocess, sys, ask
@@ -315,6 +324,24 @@ def test_a_fork_of_local_calls_that_nobody_confirmed_goes_nowhere_else(program: 
     assert "Stopped at a call to https://nowhere.invalid" in done.stderr
 
 
+def test_a_fork_of_local_calls_that_nobody_confirmed_opens_the_network_for_this_machine_alone(program: Program) -> None:
+    recorded = program("import ask; ask.ask('one')")
+    recorded.write("""
+        import ask, socket, sys
+        ask.ask("one")
+        try:
+            socket.create_connection(("192.0.2.1", 443), 0.1)
+        except OSError as error:
+            print(type(error).__name__)
+    """)
+
+    said = [recorded.terminal("replay", "fork", recorded.session_ids[0], "--at", "1", *more, "--", sys.executable, "program.py")
+            for more in ([], ["--yes"])]
+
+    assert [(done.returncode, done.stdout == "NetworkBlocked\n") for done in said] == [(0, True), (0, False)]
+    assert recorded.sim.count.total() == recorded.requests + 2
+
+
 def test_the_session_of_a_program_that_starts_over_is_answered_still(program: Program) -> None:
     """`otel_llm.shutdown()` and `init()`, as a test suite has them around each test."""
     recorded = program("""
@@ -329,3 +356,42 @@ def test_the_session_of_a_program_that_starts_over_is_answered_still(program: Pr
     code, report = recorded.rerun()
 
     assert (code, report["outcome"], report["answered_calls"]) == (0, "same", 2)
+
+
+def test_a_fork_that_leaves_the_block_takes_nothing_from_its_parent(program: Program) -> None:
+    recorded = program("import ask; ask.ask('one'); ask.ask('two')")
+    recorded.write("""
+        import os, sys, otel_llm, ask
+        with otel_llm.replaying(*sys.argv[1:], check=False) as rerun:
+            pid = os.fork()
+            if not pid:
+                ask.ask("one")
+                sys.exit()
+            os.waitpid(pid, 0)
+            ask.ask("two")
+        place = rerun._account._folder
+        print(rerun.report.outcome, rerun.report.answered_calls, place.exists())
+    """)
+
+    done = subprocess.run([sys.executable, "program.py", *recorded.session_ids], capture_output=True, text=True,
+                          env=recorded.env, cwd=recorded.folder, timeout=60)
+
+    assert done.stdout == "same 2 False\n", done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_rerun_that_is_told_to_end_takes_its_program_and_its_files_with_it(program: Program, number: signal.Signals) -> None:
+    recorded = program("import ask; ask.ask('one')")
+    recorded.write("import ask, signal; ask.ask('one'); print('asked', flush=True); signal.pause()")
+    (recorded.folder / "tmp").mkdir()
+    with subprocess.Popen([sys.executable, "-m", "otel_llm.cli", "replay", "rerun", recorded.session_ids[0], "--no-record", "--",
+                           sys.executable, "program.py"], env={**recorded.env, "TMPDIR": str(recorded.folder / "tmp")},
+                          cwd=recorded.folder, stdout=subprocess.PIPE, text=True) as terminal:
+        assert terminal.stdout is not None
+        asked = terminal.stdout.readline()
+
+        terminal.send_signal(number)
+        rest = terminal.stdout.read()  # the program has it open until it ends
+
+    assert (asked, rest, terminal.returncode) == ("asked\n", "", 128 + number)
+    assert list((recorded.folder / "tmp").iterdir()) == []

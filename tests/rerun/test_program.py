@@ -110,10 +110,10 @@ class TestRerun:
         assert "tools ran: Oslo, Rome\n" in run.stderr
 
     def test_a_program_that_asks_less_has_diverged(self, terminal: Terminal) -> None:
-        run = terminal("replay", "rerun", "agent-1", "--no-record", "--", sys.executable, "-c", "print('nothing')")
+        run = terminal("replay", "rerun", "agent-1", "--no-record", "--json", "--", sys.executable, "-c", "print('nothing')")
 
         assert run.returncode == 1
-        assert run.stderr.count("was not asked any more") == CALLS
+        assert [d["kind"] for d in report_of(run.stdout)["differences"]] == ["unasked"] * (CALLS + TOOLS)
 
     def test_a_program_that_fails_has_regressed(self, tmp_path: Path, terminal: Terminal) -> None:
         failing = tmp_path / "failing.py"

@@ -13,7 +13,7 @@ import pytest
 
 import otel_llm
 from laws.test_laws import FAULTS, HAS_RESPONSES, KEY, WAYS, outcome, plain
-from otel_llm.testing import Simulator, hang, sse
+from otel_llm.testing import Simulator, error, hang, sse
 from otel_llm.values.errors import ReplayDiverged
 from support.chat import HELLO, words
 from support.recording import recording
@@ -199,3 +199,25 @@ def test_a_call_that_was_cancelled_waits_to_be_cancelled_again(tmp_path: Path) -
         after = asyncio.run(program(NOWHERE))
 
     assert (before, after, rerun.report.outcome) == ("timeout", "timeout", "same")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_call_that_is_tried_less_often_is_another_call(tmp_path: Path, sim: Simulator, is_async: bool) -> None:
+    async def later(client: Any) -> Any:
+        async with client:
+            return await client.chat.completions.create(**HELLO)
+
+    def ask(retries: int) -> Any:
+        if is_async:
+            return asyncio.run(later(openai.AsyncOpenAI(base_url=sim.base_url, api_key="x", max_retries=retries)))
+        return openai.OpenAI(base_url=sim.base_url, api_key="x", max_retries=retries).chat.completions.create(**HELLO)
+
+    sim.script(error(429, headers={"retry-after-ms": "1"}), error(429, headers={"retry-after-ms": "1"}))
+    with recording(tmp_path), otel_llm.session("s"):
+        ask(2)
+
+    with otel_llm.replaying("s", store=tmp_path, check=False) as rerun, pytest.raises(ReplayDiverged):
+        ask(1)
+
+    assert rerun.report.text == ("diverged: 1 of 1 call answered from the recording\n"
+                                 "call 1 (chat gpt-4o-mini) asks something else\n  attempts: 3 → 2")

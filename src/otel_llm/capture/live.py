@@ -49,7 +49,7 @@ _FOREIGN_KINDS = frozenset({"LLM", "EMBEDDING"})
 class LiveCall:
     """A call that is under way. All methods are safe to call in any order, from any thread; the call ends once."""
 
-    __slots__ = ("__weakref__", "_above", "_attempts", "_body", "_chunks", "_error", "_first", "_foreign",
+    __slots__ = ("__weakref__", "_above", "_attempts", "_body", "_chunks", "_cost", "_error", "_first", "_foreign",
                  "_last", "_left", "_open", "_part_at", "_parts", "_pending", "_read", "_request", "_response_type", "_start",
                  "_started", "_status", "_tape", "around", "attempt", "built", "coding", "context", "given", "ids", "player",
                  "recorder", "refused", "request_id", "seen", "span", "streams", "target")
@@ -107,6 +107,7 @@ class LiveCall:
         self.given: Recorded | Live | None = None
         self.player = recorder.player
         self.attempt = 0
+        self._cost: int | None = None
         self.refused: list[int] = []
         recorder.live[id(self)] = self
 
@@ -240,6 +241,8 @@ class LiveCall:
                 attributes[semconv.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = (self._first - self._start) / 1e9
         elif self._status is not None:
             attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = self._status
+        if isinstance(self.given, Live) and self.player is not None and target.method != "GET" and (self._status or 0) < 400:
+            self.player.spent(self._cost)
         if self._attempts:
             attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = len(self._attempts)
         kind, message = self._fault(call)
@@ -281,8 +284,7 @@ class LiveCall:
             cost = price(self.target.provider, model, response.usage, time.time_ns()) if model else None
             if isinstance(cost, Cost):
                 attributes.update(semconv.write_cost(cost))
-                if self.player is not None:
-                    self.player.spent(cost.total)
+                self._cost = cost.total
                 return
 
     def _fault(self, call: Call | None) -> tuple[str | None, str | None]:

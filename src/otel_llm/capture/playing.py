@@ -27,7 +27,7 @@ from otel_llm.values.playback import Live, Question, Recorded
 if TYPE_CHECKING:
     from otel_llm.capture.live import LiveCall
 
-AGAIN = [("x-should-retry", "true"), ("retry-after-ms", "1")]
+AGAIN = [(b"x-should-retry", b"true"), (b"retry-after-ms", b"1")]
 FOREVER_S = 300.0
 """How long a call hangs that was cancelled while it was recorded, until the program cancels it again."""
 
@@ -162,16 +162,15 @@ def _response(call: LiveCall, given: Recorded, request: Any, *, is_async: bool) 
         status = exchange.attempts[attempt][1]
         if status is None:
             return http.ConnectError("as recorded: no answer came to this attempt", request=request)
-        return _built(http, request, status, [("content-type", "application/json"), *AGAIN], _Chunks([b"{}"], is_async))
+        return _built(http, request, status, [(b"content-type", b"application/json"), *AGAIN], _Chunks([b"{}"], is_async))
     if exchange.status is None:
         kind = step.error_type
         if kind is None or was_stopped(kind):
             return None
         name = "ReadTimeout" if "Timeout" in kind else "ConnectError"
         return getattr(http, name)(step.error_message or f"as recorded: {kind}", request=request)
-    headers = [("content-type", exchange.response_type)] if exchange.response_type else []
-    if exchange.request_id:
-        headers.append(("x-request-id", exchange.request_id))
+    headers = [(name, value.encode("latin-1", "replace"))  # as it was read; of text the HTTP library takes ASCII alone
+               for name, value in ((b"content-type", exchange.response_type), (b"x-request-id", exchange.request_id)) if value]
     chunks = _Chunks(chunks_of(given), is_async, _waits(given) if player.has_recorded_speed else [])
     if not exchange.complete:
         chunks.end = lambda: _broken(call, given, request)
@@ -179,7 +178,7 @@ def _response(call: LiveCall, given: Recorded, request: Any, *, is_async: bool) 
     return _built(http, request, exchange.status, headers, chunks)
 
 
-def _built(http: Any, request: Any, status: int, headers: list[tuple[str, str]], chunks: _Chunks) -> Any:
+def _built(http: Any, request: Any, status: int, headers: list[tuple[bytes, bytes]], chunks: _Chunks) -> Any:
     kind = _stream_class(http.AsyncByteStream if chunks.is_async else http.SyncByteStream)
     response = http.Response(status, headers=headers, stream=kind(chunks), request=request,
                              extensions={"http_version": b"HTTP/1.1"})

@@ -294,6 +294,10 @@ def _returned(call: LiveCall) -> None:
 def _failed(call: LiveCall, error: BaseException) -> Exception | None:
     """End the call with an exception, which may carry the provider's final answer; gives the one to raise in its place."""
     diverged: Exception | None = error.__dict__.get("otel_llm_diverged")
+    given = call.given
+    if (diverged is None and isinstance(given, Recorded) and isinstance(error, Exception) and call.player is not None
+            and 0 < call.attempt <= len(given.exchange.attempts)):
+        diverged = call.player.given_up(given, call.attempt)
     with guard("record a failed call"):
         response = getattr(error, "response", None)
         if response is not None and not call.seen:

@@ -19,7 +19,8 @@ from otel_llm.capture.context import attach, detach, is_suppressed
 from otel_llm.capture.plain import arguments_of, signature_of
 from otel_llm.capture.recorder import Recorder
 from otel_llm.capture.step import Kind, NoStep, Step
-from otel_llm.values.guard import guard
+from otel_llm.values.errors import NotReplayable
+from otel_llm.values.guard import swallow
 from otel_llm.values.playback import Recorded
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,21 +35,32 @@ class Scope:
         self._attributes, self._arguments = attributes, arguments
         self._entered: list[Step | NoStep] = []
 
-    def _start(self, name: str, arguments: Any, description: str | None = None) -> Step | None:
+    def _start(self, name: str, arguments: Callable[[], Any], description: str | None = None, *, is_whole: bool) -> Step | None:
+        """The step, None where nothing watches. `is_whole` says that a function is inside, which a recording can answer.
+
+        Raises `NotReplayable` in a rerun when a function cannot be answered for a fault of ours: it must not run.
+        """
         recorder = self._steps.recorder()
-        if recorder is None or is_suppressed():
+        if recorder is None:
             return None
-        with guard("start a step"):
+        is_answered = is_whole and recorder.player is not None and self._kind in ("tool", "retrieval")
+        if is_suppressed() and not is_answered:
+            return None
+        try:
             attributes = dict(self._attributes)
             if self._kind == "tool":
                 attributes.setdefault(semconv.GEN_AI_TOOL_TYPE, "function")
                 if description:
                     attributes.setdefault(semconv.GEN_AI_TOOL_DESCRIPTION, description)
-            return Step(recorder, self._kind, name, attributes, arguments)
+            return Step(recorder, self._kind, name, attributes, arguments())
+        except Exception as error:
+            if is_answered:
+                raise NotReplayable(f"{self._kind} {name} cannot be answered from a recording: {error!r}") from error
+            swallow("start a step", error)
         return None
 
     def __enter__(self) -> Step | NoStep:
-        step = self._start(self._name or self._kind, self._arguments)
+        step = self._start(self._name or self._kind, lambda: self._arguments, is_whole=False)
         entered: Step | NoStep = NoStep() if step is None else step.__enter__()
         self._entered.append(entered)
         return entered
@@ -64,9 +76,7 @@ class Scope:
         signature = signature_of(function)
 
         def start(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Step | None:
-            with guard("read the arguments of a step"):
-                return self._start(name, arguments_of(function, signature, args, kwargs), description)
-            return None
+            return self._start(name, lambda: arguments_of(function, signature, args, kwargs), description, is_whole=True)
 
         def given(step: Step, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Recorded | None:
             return step.given(lambda: arguments_of(function, signature, args, kwargs))

@@ -66,8 +66,11 @@ class Player(Protocol):
     def ended(self, kind: str, name: str, place: Place, result: bytes, error_type: str | None) -> None:
         """What a step came to that was not answered from the recording."""
 
-    def spent(self, cost: int) -> None:
-        """What a live call cost, in pico-USD, as far as it is known."""
+    def spent(self, cost: int | None) -> None:
+        """What a live call cost, in pico-USD; None when nobody knows."""
+
+    def given_up(self, recorded: Recorded, attempts: int) -> ReplayDiverged:
+        """The program tried less often than when it was recorded: notes it, and gives the error to raise."""
 
     def beyond(self, recorded: Recorded, reason: str) -> ReplayDiverged:
         """The program wants more of an answer than was recorded: notes it, and gives the error to raise."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +109,8 @@ def _run(command: tuple[str, ...], environ: dict[str, str], *, to_stderr: bool) 
     """The program's exit code. A signal that it died of is 128 and more, as in a shell."""
     was_interrupted = False
     try:
-        with subprocess.Popen(command, env=environ, stdout=sys.stderr if to_stderr else None) as process:
+        with subprocess.Popen(command, env=environ, stdout=sys.stderr if to_stderr else None) as process, \
+                _handing_on(process) as received:
             while True:
                 try:
                     code = process.wait()
@@ -118,12 +121,33 @@ def _run(command: tuple[str, ...], environ: dict[str, str], *, to_stderr: bool) 
         raise ConfigError(f"cannot run {command[0]!r}: {error.strerror}. Give the program after `--`.") from None
     if was_interrupted:
         raise KeyboardInterrupt
+    if received:
+        raise SystemExit(128 + received[0])
     return code if code >= 0 else 128 - code
 
 
 def _is_there(app: App, session_id: str) -> bool:
     """True when the program has recorded something; one that asked nothing and did nothing has not."""
     return bool(app.store.sessions(Filter(session=(session_id,))))
+
+
+@contextmanager
+def _handing_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """Let the program have the signals that would end this process, which then outlives it and clears away; gives what came."""
+    received: list[int] = []
+
+    def hand_on(number: int, frame: object) -> None:
+        received.append(number)
+        process.send_signal(number)
+
+    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in wanted:
+        signal.signal(number, hand_on)
+    try:
+        yield received
+    finally:
+        for number in wanted:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _report(account: SharedAccount, command: tuple[str, ...], code: int, failure: str | None) -> Report:
@@ -135,7 +159,7 @@ def _report(account: SharedAccount, command: tuple[str, ...], code: int, failure
     if report is None:
         raise NotReplayable(f"{command[0]} ended with exit code {code}, and no Python program in it was answered from the "
                             "recording. Is it Python, in an environment that has otel-llm?")
-    if all("begin" in event for event in events):
+    if failure is not None and all("begin" in event for event in events):
         raise NotReplayable(f"{command[0]} was killed (exit code {code}) before it asked anything.")
     return report
 

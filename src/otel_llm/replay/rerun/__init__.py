@@ -5,5 +5,6 @@
     player        what the program gets, and what is noted when nothing matches; forks go live from here
     account       what was given, by all processes of a program together
     report        the same, diverged or regressed, and where
-    network       closed; seams: clock, random numbers and ids as they were
+    network       closed; `children`: processes that the program starts are answered too, whatever environment they get
+    seams         clock, random numbers and ids as they were
 """

@@ -7,6 +7,7 @@ nothing is equal, the *nearest* is the unused one at the same place that has mos
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from dataclasses import replace
 from otel_llm.replay.compare.fields import FieldChange, body_changes, leaves
 from otel_llm.replay.requests.changes import edit
 from otel_llm.replay.rerun.recording import Entry, Recording, equal_key, exact_key, without_secrets
+from otel_llm.values.canonical import canonical_json
 from otel_llm.values.errors import NotReplayable
 from otel_llm.values.playback import Place, Question
 
@@ -30,6 +32,7 @@ class Index:
         self._equal: dict[bytes, list[Entry]] | None = None
         self._functions: dict[tuple[str, str], list[Entry]] = defaultdict(list)
         self._leaves: dict[str, frozenset[int]] = {}
+        self._values: dict[tuple[str, bool], str | None] = {}
         for entry in recording.entries:
             if entry.number:
                 self._exact[exact_key(entry.recorded.exchange)].append(entry)
@@ -44,6 +47,11 @@ class Index:
             if is_ours and inner is not entry:
                 self._claim(inner.step.span_id)
         return is_ours
+
+    def close(self, entry: Entry) -> bool:
+        """A step has come to its end in the program itself, and what stood inside it for itself; False as with `take`."""
+        entry.used = True
+        return self._claim(entry.step.span_id)
 
     # ---- calls --------------------------------------------------------------------------------------------------------
 
@@ -92,7 +100,7 @@ class Index:
         """The free step with these arguments; with `again` also one that was used."""
         known = self._functions.get((kind, name), [])
         found = first((e for e in known if e.recorded.exchange.request_body == arguments), place)
-        fitting = [] if found is not None else [e for e in known if (again or not e.used) and not _other(e, arguments)]
+        fitting = [] if found is not None else self._with_arguments([e for e in known if again or not e.used], arguments)
         found = found or first(fitting, place)
         return fitting[-1] if found is None and fitting else found
 
@@ -103,8 +111,25 @@ class Index:
     def outcome(self, kind: str, name: str, place: Place, result: bytes, error_type: str | None) -> Entry | None:
         """The free step of this name that came to this; where none did, the first at this place."""
         known = [e for e in self._functions.get((kind, name), ()) if not e.used]
-        same = [e for e in known if e.step.error_type == error_type and e.recorded.exchange.response_body == result]
-        return first(same, place) or first((e for e in known if not came_to(e, result, error_type)), place) or first(known, place)
+        ended = [e for e in known if e.step.error_type == error_type]
+        found = first((e for e in ended if e.recorded.exchange.response_body == result), place)
+        if found is None and error_type is None:
+            value = _value(result)
+            found = first((e for e in ended if self._value_of(e, is_result=True) in (None, value)), place)
+        return found or first(ended if error_type is not None else known, place) or first(known, place)
+
+    def _with_arguments(self, entries: list[Entry], arguments: bytes) -> list[Entry]:
+        value = _value(arguments) if entries else ""
+        return [e for e in entries if self._value_of(e, is_result=False) == value]
+
+    def _value_of(self, entry: Entry, *, is_result: bool) -> str | None:
+        """The result of a step, or its arguments, as `_value` has it; None where it is not recorded. Made once."""
+        key = entry.step.span_id, is_result
+        if key not in self._values:
+            exchange = entry.recorded.exchange
+            body = exchange.response_body if is_result else exchange.request_body
+            self._values[key] = None if body is None or (is_result and exchange.omitted) else _value(body)
+        return self._values[key]
 
     # ---- the nearest --------------------------------------------------------------------------------------------------
 
@@ -137,9 +162,19 @@ def came_to(entry: Entry, result: bytes, error_type: str | None) -> list[FieldCh
     return _changes(exchange.response_body, result)
 
 
-def _other(entry: Entry, arguments: bytes) -> bool:
-    before = entry.recorded.exchange.request_body
-    return before is None or bool(_changes(before, arguments))
+def _value(body: bytes) -> str:
+    """A spelling that two bodies share which do not differ (`body_changes`), without their secrets."""
+    plain = without_secrets(body)
+    try:
+        return canonical_json(json.loads(plain, parse_float=_number))
+    except ValueError:
+        return plain.decode("utf-8", "replace")
+
+
+def _number(text: str) -> float | int:
+    """1.0 is 1."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def _changes(old: bytes, new: bytes) -> list[FieldChange]:

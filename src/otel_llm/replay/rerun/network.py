@@ -32,13 +32,19 @@ class Gate:
     """
 
     def __init__(self, allowed: Collection[str] = (), tell: Callable[[str], None] = lambda host: None) -> None:
-        self.allowed, self.tell = set(allowed), tell
+        self.allowed: set[str] = set()
+        self.tell = tell
         for host in allowed:
-            self.allowed.update(_addresses(host))
+            self.allow(host)
         _closed.append(self)
         if not _installed:
             _installed.append(True)
             sys.addaudithook(_hook)
+
+    def allow(self, host: str) -> None:
+        """Let this host be reached as well."""
+        self.allowed.add(host)
+        self.allowed.update(_addresses(host))
 
     def open(self) -> None:
         """Let everything through from now on."""

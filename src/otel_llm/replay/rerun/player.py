@@ -115,6 +115,11 @@ class Rerun(Player):
         return self._rules.speed == "recorded"
 
     @property
+    def is_only_local(self) -> bool:
+        """True when nothing may be reached but this machine."""
+        return self._rules.only_local
+
+    @property
     def start_ns(self) -> int:
         """When the recording began: nanoseconds UTC."""
         return self._recording.entries[0].step.start_ns
@@ -168,18 +173,27 @@ class Rerun(Player):
         with self._lock:
             if self.report.mode == "fork" or error_type in _OURS:
                 return
-            entry = self._index.outcome(kind, name, place, result, error_type)
+            while (entry := self._index.outcome(kind, name, place, result, error_type)) is not None:
+                if self._index.close(entry):
+                    break
             if entry is None:
                 return
-            entry.used = True
             changes = came_to(entry, result, error_type)
             if changes:
                 self._note("result", entry.label, entry, changes)
 
-    def spent(self, cost: int) -> None:
+    def spent(self, cost: int | None) -> None:
         """Counts what live calls cost."""
         with self._lock:
-            self._count("live_cost", cost)
+            if cost is None:
+                self._count("unpriced_calls")
+            else:
+                self._count("live_cost", cost)
+
+    def given_up(self, recorded: Recorded, attempts: int) -> ReplayDiverged:
+        """Notes that a call was tried less often than it was when it was recorded."""
+        change = FieldChange("attempts", len(recorded.exchange.attempts) + 1, attempts)
+        return self._stopped("request", recorded, [change])
 
     def held_off(self, host: str) -> None:
         """Notes a host that the program could not reach; asked by whatever thread tried, so without the lock."""
@@ -189,9 +203,20 @@ class Rerun(Player):
 
     def beyond(self, recorded: Recorded, reason: str) -> ReplayDiverged:
         """Notes that an answer was wanted further than it was recorded."""
+        return self._stopped("beyond", recorded, note=reason)
+
+    def _stopped(self, kind: Kind, recorded: Recorded, fields: Collection[FieldChange] = (), note: str = "") -> ReplayDiverged:
         with self._lock:
             entry = next(e for e in self._recording.entries if e.recorded is recorded)
-            return ReplayDiverged(self._note("beyond", entry.label, entry, note=reason, resolution="stopped").text)
+            return ReplayDiverged(self._note(kind, entry.label, entry, fields, note, resolution="stopped").text)
+
+    def refused(self, reason: str) -> NotReplayable:
+        """Notes a process that was not started, because nobody would answer it; gives the error to raise."""
+        with self._lock:
+            event = {"failed": reason, "exit_code": NotReplayable.exit_code}
+            self.report.take(event)
+            self._account.tell(event)
+            return NotReplayable(reason)
 
     # ---- the end ------------------------------------------------------------------------------------------------------
 
@@ -203,8 +228,7 @@ class Rerun(Player):
                 for event in self._account.others():
                     self.report.take(event)
                 claimed = self._account.claimed()
-                left = [(e.step.span_id, e.label) for e in self._recording.calls if not e.used and e.step.span_id not in claimed]
-                self.report.conclude(left, program_error)
+                self.report.conclude([one for one in self._recording.free() if one[0] not in claimed], program_error)
             return self.report
 
     # ---- what they get -------------------------------------------------------------------------------------------------
@@ -242,6 +266,9 @@ class Rerun(Player):
                                  "has confirmed that others may go out. --yes does.")
         if cost is not None and self._account.total("live_cost", self.report.live_cost) >= cost:
             raise BudgetExceeded(f"Stopped at the cap on cost after {sent} live calls. Raise --max-cost to let more out.")
+        if cost is not None and self._account.total("unpriced_calls", self.report.unpriced_calls):
+            raise BudgetExceeded("Stopped after a live call whose cost nobody knows (a model without a price, or an answer "
+                                 "without usage), so that --max-cost cannot be kept. Use --max-calls instead.")
         if calls is not None and not any(self._account.claim(f"live-{n}") for n in range(sent, calls)):
             raise BudgetExceeded(f"Stopped at the cap of {calls} live calls. Raise --max-calls to let more out.")
 

@@ -30,6 +30,8 @@ STEPS = ("workflow", "agent", "tool", "retrieval")
 ROUTING = ("prompt_cache_key",)
 """Fields of a request that say which machine may have seen it before, and nothing that a model is told. Frameworks put an id
 there that is new in every run (openai-agents: `agents-sdk:run:…`)."""
+ANSWERED = ("tool", "retrieval")
+"""The steps that a recording answers."""
 NO_CONNECTION = ("APIConnectionError", "APITimeoutError")
 OPENAI = "https://api.openai.com/v1"
 _BASE = re.compile(r"^(https?://(?:(?!/deployments/).)+?)/(?:chat/completions|completions|responses|embeddings)(?:/|$)")
@@ -61,7 +63,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Recording:
-    """All entries in the order of their start. `within` maps a span to those directly inside it.
+    """All entries, in the order of their start within each of the `ids`. `within` maps a span to those directly inside it.
 
     `ids` are those of the sessions and traces that were asked for, `session_ids` the sessions that these steps belong to.
     `edits` is what a fork changed in its live calls, when the recording is one: its program asked without them.
@@ -89,6 +91,10 @@ class Recording:
         return [json.loads(entry.recorded.exchange.request_body or b"null") for entry in self.entries
                 if not entry.number and entry.name == name]
 
+    def free(self) -> list[tuple[str, str]]:
+        """The calls, tools and retrievals that the program has not asked: span ids and labels."""
+        return [(e.step.span_id, e.label) for e in self.entries if not e.used and (e.number or e.step.kind in ANSWERED)]
+
     def use(self, entry: Entry) -> Iterator[Entry]:
         """An entry is done, and so is everything inside it: all of these."""
         waiting = [entry]
@@ -115,7 +121,8 @@ def load(store: Store, ids: Iterable[str], run: int | None = None) -> Recording:
             by_id.setdefault(step.span_id, step)
     steps = list(by_id.values())
     recording = Recording(chosen, tuple(dict.fromkeys(step.session_id for step in steps)), [], edits=_edits(store, steps))
-    number = 0
+    calls = sorted((step for step in steps if step.kind == "call"), key=lambda step: step.start_ns)
+    numbers = {step.span_id: number for number, step in enumerate(calls, 1)}
     missing: list[str] = []
     for step in steps:
         if step.kind != "call" and step.kind not in STEPS:
@@ -124,12 +131,11 @@ def load(store: Store, ids: Iterable[str], run: int | None = None) -> Recording:
             exchange = store.exchange(step.span_id)
         except NotFound:
             continue
-        if step.kind == "call":
-            number += 1
-            if exchange.omitted != STREAMED and (exchange.request_body is None or exchange.omitted):
-                missing.append(f"call {number}: {exchange.omitted or 'no bytes were recorded'}")
-        entry = Entry(Recorded(step, exchange), _name(step), _place(step, by_id), number if step.kind == "call" else 0,
-                      used=step.kind == "call" and _never_left(step, exchange))
+        number = numbers.get(step.span_id, 0)
+        if number and exchange.omitted != STREAMED and (exchange.request_body is None or exchange.omitted):
+            missing.append(f"call {number}: {exchange.omitted or 'no bytes were recorded'}")
+        entry = Entry(Recorded(step, exchange), _name(step), _place(step, by_id), number,
+                      used=bool(number) and _never_left(step, exchange))
         recording.entries.append(entry)
         if step.parent_span_id is not None:
             recording.within.setdefault(_nearest(step, by_id), []).append(entry)

@@ -63,6 +63,8 @@ class Report:
     live_tools: int = 0
     live_cost: int = 0
     """Pico-USD of the live calls whose price is known."""
+    unpriced_calls: int = 0
+    """Live calls whose price is not known."""
     differences: list[Difference] = field(default_factory=list)
     unlisted: int = 0
     """Differences that are not listed, because there were many before."""
@@ -87,14 +89,15 @@ class Report:
             self.add(name, more)
 
     def conclude(self, left: Iterable[tuple[str, str]], program_error: str | None = None) -> None:
-        """Say which calls (span ids and labels) the program did not ask. Where it was stopped or failed they are only counted."""
+        """Say which calls and tools (span ids and labels) were not asked. Where the program was stopped or failed the calls are
+        only counted."""
         was_stopped = any(difference.resolution == "stopped" for difference in self.differences)
         if program_error is not None and not was_stopped:
             self.differences.append(Difference("program", "the program", note=program_error))
         if self.mode == "fork":
             return
         if was_stopped or program_error is not None:
-            self.unreached = len(list(left))
+            self.unreached = sum(label.startswith("call ") for _, label in left)
         else:
             self.differences += [Difference("unasked", label, span_id) for span_id, label in left]
 
@@ -132,8 +135,8 @@ class Report:
         return {"mode": self.mode, "outcome": self.outcome, "session_ids": list(self.session_ids),
                 "new_session_id": self.new_session_id or None, "recorded_calls": self.recorded_calls,
                 "answered_calls": self.answered_calls, "live_calls": self.live_calls, "answered_tools": self.answered_tools,
-                "live_tools": self.live_tools, "live_cost_pico_usd": self.live_cost, "unreached": self.unreached,
-                "unlisted": self.unlisted, "held_off": list(self.held_off),
+                "live_tools": self.live_tools, "live_cost_pico_usd": self.live_cost, "unpriced_calls": self.unpriced_calls,
+                "unreached": self.unreached, "unlisted": self.unlisted, "held_off": list(self.held_off),
                 "differences": [difference.as_json() for difference in self.differences]}
 
 
@@ -146,7 +149,7 @@ def told(events: Iterable[Mapping[str, Any]], claimed: Collection[str], program_
     report = Report(said["mode"], tuple(said["session_ids"]), said["new_session_id"], said["recorded_calls"])
     for event in events:
         report.take(event)
-    report.conclude([(span_id, label) for span_id, label in said["calls"] if span_id not in claimed], program_error)
+    report.conclude([(span_id, label) for span_id, label in said["steps"] if span_id not in claimed], program_error)
     return report
 
 
