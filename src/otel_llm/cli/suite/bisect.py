@@ -24,8 +24,8 @@ from otel_llm.cli.suite.file import SuiteFile, read_suite
 from otel_llm.cli.suite.plan import announce, announce_resumption, confirm, plan_trials, run_of, used_so_far
 from otel_llm.cli.suite.sending import Office, evaluators_of
 from otel_llm.evals.checks import judge_models
-from otel_llm.replay.suite.bisect import Seen, enough, first_bad, judge
-from otel_llm.report.bisect_lines import Bisect, bisect_lines
+from otel_llm.replay.suite.bisect import Seen, Tally, enough, first_bad, judge
+from otel_llm.report.bisect_lines import Bisect, bisect_lines, passed_text
 from otel_llm.values.errors import ConfigError
 
 USUAL_THRESHOLD = 0.5
@@ -73,11 +73,11 @@ def bisect(
     office = Office(app, run, suite, search.need.calls, before, resend=resend)
 
     def ask(place: int) -> Seen:
-        def sample(size: int) -> tuple[int, int]:
+        def sample(size: int) -> Tally:
             return search.sample(variants[place], size, office, judges, evaluator, is_confirmed=is_confirmed)
 
         seen = judge(place, sample, limit, alpha, most)
-        note(f"{line(variants[place].name)}: {seen.passed} of {seen.of} passed, {seen.verdict}")
+        note(f"{line(variants[place].name)}: {passed_text(seen)}, {seen.verdict}")
         return seen
 
     with app.store.journal.hold(run.run_id):

@@ -30,15 +30,26 @@ from otel_llm.values.store import Store
 State = Literal["passed", "failed", "unknown", "silent"]
 FIGURES = {"cost": "cost_pico_usd", "latency": "duration_ns", "input_tokens": "input_tokens", "output_tokens": "output_tokens"}
 """Figures that are compared, by their names in a comparison."""
+NO_ANSWER = "there is no answer"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One answer. `checks` has the state of each check that said something; `figures` those that are known."""
+    """One answer. `checks` has the state of each check that said something, `undecided` why those that could not decide did not;
+    `figures` those that are known."""
 
     state: State
     checks: Mapping[str, State] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
+    undecided: Mapping[str, str] = field(default_factory=dict)
+
+    def state_of(self, check: str) -> State:
+        """What one check says of the answer."""
+        return self.checks.get(check, "unknown" if self.state == "unknown" and not self.checks else "silent")
+
+    def why_undecided(self, check: str) -> str:
+        """Why a check came to no verdict."""
+        return self.undecided.get(check) or NO_ANSWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +116,7 @@ def _steps_of(store: Store, session_id: str) -> dict[str | None, Step]:
 def reading_of(pair: Pair, *, has_checks: bool) -> Reading:
     """What a pair of calls says of the new answer."""
     checks = {name: state for name, score in pair.scores if (state := _state(score)) != "silent"}
+    undecided = {name: score.explanation for name, score in pair.scores if score.is_undecided}
     figures = {name: float(figure.new) for name, key in FIGURES.items()
                if (figure := pair.figures.get(key)) is not None and figure.new is not None}
     status = pair.figures.get("status")
@@ -112,9 +124,9 @@ def reading_of(pair: Pair, *, has_checks: bool) -> Reading:
     if new is None or new >= 400:
         return Reading("failed" if old is not None and old < 400 else "silent", checks)
     if "failed" in checks.values():
-        return Reading("failed", checks, figures)
+        return Reading("failed", checks, figures, undecided)
     if "unknown" in checks.values():
-        return Reading("unknown", checks, figures)
+        return Reading("unknown", checks, figures, undecided)
     return Reading("passed" if checks or not has_checks else "silent", checks, figures)
 
 

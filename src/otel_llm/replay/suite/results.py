@@ -4,7 +4,7 @@
      "sessions", "samples", "mode": "frozen" | "threaded", "checks": [text], "alpha", "baseline",
      "variants": [{"name", "verdict": "baseline" | "pass" | "regressed" | "inconclusive", "sessions": {recorded: new},
                    "rate": RATE, "difference": DIFFERENCE | null,
-                   "checks": [{"name", "rate": RATE, "difference": DIFFERENCE | null}],
+                   "checks": [{"name", "rate": RATE, "undecided": [{"reason", "count"}], "difference": DIFFERENCE | null}],
                    "figures": [{"name", "pairs", "old_median", "new_median", "old_total", "new_total", "change", "low", "high",
                                 "p"}],
                    "findings": [{"rule", "verdict", "value", "low", "high", "limit", "unknown", "needed"}]}],
@@ -13,10 +13,11 @@
     RATE        {"passed", "of", "unknown", "rate", "low", "high"}
     DIFFERENCE  {"pairs", "lost", "won", "change", "low", "high", "p", "p_adjusted"}
 
-`unknown` answers are in no rate. `lost` are the pairs in which the baseline passed and the variant failed, `won` the others
-that differ. `low` and `high` are the limits of the interval at 1 − alpha. `p_adjusted` is Holm's, over the variants. `needed`
-is about how many answers it would take to say more, if they go on as they did; null when no number would do. Figures are money
-in pico-USD, times in nanoseconds, tokens; `change` is that of the total, of `latency` that of the median, as a share.
+`unknown` answers are in no rate; `undecided` says why a check could not judge them, the most frequent reason first. `lost` are
+the pairs in which the baseline passed and the variant failed, `won` the others that differ. `low` and `high` are the limits of
+the interval at 1 − alpha. `p_adjusted` is Holm's, over the variants. `needed` is about how many answers it would take to say
+more, if they go on as they did; null when no number would do. Figures are money in pico-USD, times in nanoseconds, tokens;
+`change` is that of the total, of `latency` that of the median, as a share.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from otel_llm.replay.suite.statistics import Interval
 from otel_llm.values.comparison import Comparison
 
 Verdict = Literal["baseline", "pass", "regressed", "inconclusive"]
+Reasons = tuple[tuple[str, int], ...]
+"""Why answers could not be judged, and how many for each reason, the most frequent first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +74,16 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: its pass rate, and against the baseline."""
+    """One check: its pass rate, why it could not judge what it could not, and against the baseline."""
 
     name: str
     rate: Rate
+    undecided: Reasons = ()
     difference: Difference | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {"name": self.name, "rate": self.rate.as_json(), "difference": self.difference and self.difference.as_json()}
+        return {"name": self.name, "rate": self.rate.as_json(), "undecided": reasons_json(self.undecided),
+                "difference": self.difference and self.difference.as_json()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +179,11 @@ class SuiteResult:
             "samples": suite.samples, "mode": "threaded" if suite.is_threaded else "frozen", "checks": list(suite.checks),
             "alpha": suite.rules.alpha, "baseline": suite.baseline, "variants": [each.as_json() for each in self.variants],
             "comparisons": [comparison.as_json() for comparison in self.comparisons]}
+
+
+def reasons_json(reasons: Reasons) -> list[dict[str, Any]]:
+    """`[{"reason", "count"}]`"""
+    return [{"reason": reason, "count": count} for reason, count in reasons]
 
 
 def _limits(interval: Interval | None) -> dict[str, float | None]:
