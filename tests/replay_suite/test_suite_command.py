@@ -389,9 +389,23 @@ class TestTrouble:
 
         assert (done.code, "No run of the suite 'suite' in this store." in done.err) == (2, True)
 
-    def test_a_prompt_that_no_call_comes_from_is_said(self, rec: Recording, client: Any, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("verb", ["suite", "bisect"])
+    @pytest.mark.parametrize(("named", "hint"), [("refund", "Did you mean refunds? They come from refunds."), (
+        "other", "They come from refunds.")])
+    def test_a_prompt_that_no_call_comes_from_is_refused_before_anything_is_sent(
+        self, rec: Recording, client: Any, sim: Simulator, tmp_path: Path, verb: str, named: str, hint: str
+    ) -> None:
         record(client, 1)
+        file = write_suite(tmp_path, CHECK + versions("1", "2", prompt=named), **{"1": GOOD, "2": BAD})
 
-        done = suite(rec.directory, write_suite(tmp_path, ONE + versions("1", "2", prompt="other"), **{"1": GOOD, "2": BAD}))
+        done = suite(rec.directory, file, verb=verb)
 
-        assert "Careful: other@2 gpt-4o-mini replaces no prompt: no call of these sessions comes from other." in done.err
+        assert (done.code, len(sim.exchanges)) == (2, 1)
+        assert done.err == f"otel-llm: {file}: no call of these sessions comes from the prompt '{named}'. {hint}\n"
+
+    def test_where_no_call_comes_from_a_prompt_that_is_said_too(self, rec: Recording, client: Any, tmp_path: Path) -> None:
+        client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "echo: refund"}])
+
+        done = suite(rec.directory, write_suite(tmp_path, CHECK + versions("1", "2"), **{"1": GOOD, "2": BAD}))
+
+        assert (done.code, done.err.endswith("the prompt 'refunds'. None comes from a named prompt.\n")) == (2, True)

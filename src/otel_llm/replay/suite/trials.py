@@ -36,13 +36,13 @@ class Trial:
 @dataclass(frozen=True, slots=True)
 class Need:
     """What a trial would send, its samples included. Money in pico-USD: `cost` of the calls whose price is known (None when it is
-    of none), `most` when every request limits its answer. `prompted` counts the calls that come from a prompt of the variant."""
+    of none), `most` when every request limits its answer. `prompts` are those of the variant that calls come from."""
 
     calls: int = 0
     cost: int | None = None
     unpriced: int = 0
     most: int | None = None
-    prompted: int = 0
+    prompts: frozenset[str] = frozenset()
     origins: tuple[Origin, ...] = ()
     skipped: tuple[str, ...] = ()
 
@@ -87,7 +87,8 @@ def need_of(todo: Plan, samples: int) -> Need:
         cost=None if todo.estimate is None else todo.estimate * samples,
         unpriced=todo.unpriced * samples,
         most=sum(limits) * samples if len(limits) == len(todo.planned) else None,
-        prompted=sum(todo.changes.prompt_for(call.recorded.step.prompt_name) is not None for call in todo.planned),
+        prompts=frozenset(prompt.name for call in todo.planned
+                          if (prompt := todo.changes.prompt_for(call.recorded.step.prompt_name)) is not None),
         origins=todo.origins,
         skipped=tuple(skip.reason for skip in todo.skipped if skip.asks_model),
     )
@@ -99,7 +100,7 @@ def total(needs: Sequence[Need]) -> Need:
     limits = [need.most for need in needs if need.most is not None]
     return Need(
         calls=sum(need.calls for need in needs), cost=sum(known) if known else None, unpriced=sum(n.unpriced for n in needs),
-        most=sum(limits) if len(limits) == len(needs) else None, prompted=sum(need.prompted for need in needs),
+        most=sum(limits) if len(limits) == len(needs) else None, prompts=frozenset().union(*(need.prompts for need in needs)),
         origins=tuple(dict.fromkeys(origin for need in needs for origin in need.origins)),
         skipped=tuple(reason for need in needs for reason in need.skipped))
 
