@@ -92,7 +92,7 @@ def test_a_function_that_takes_something_else_is_2_and_told_what_it_must_take(
     done = run(two, "replay", "compare", "one", "two", "--check", "python:my_short_checks:short")
 
     assert (done.code, done.out) == (2, "")
-    assert done.err == ("otel-llm: --check python:my_short_checks:short takes (new); it has to take (recorded, new, request): the "
+    assert done.err == ("otel-llm: check python:my_short_checks:short takes (new); it has to take (recorded, new, request): the "
                         "recorded answer, the new one and what was asked.\n")
 
 

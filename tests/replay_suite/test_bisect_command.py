@@ -110,7 +110,7 @@ def test_a_bisect_that_a_cap_ended_is_gone_on_with_and_asks_nothing_twice(
     ("", (), "Name the check that begins to fail: --check contains=TEXT"),
     ('checks = ["contains=a", "contains=b"]\n', (), "Name the check that begins to fail: --check contains=a or contains=b"),
     ('checks = ["contains=a", "contains=b"]\n', ("--check", "contains"), "--check 'contains' fits contains=a and contains=b"),
-    (CHECK, ("--check", "nonsense"), "--check 'nonsense' is not usable."),
+    (CHECK, ("--check", "nonsense"), "otel-llm: check 'nonsense' is not usable."),
     ('models = ["a", "b"]\n' + CHECK, (), "prompts and models are crossed here, and a bisect goes along one line"),
     (CHECK, ("--resume",), "No run of the bisect 'suite' in this store."),
     (CHECK, ("--resend-in-doubt",), "--resend-in-doubt goes with --resume."),

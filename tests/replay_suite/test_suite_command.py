@@ -319,6 +319,23 @@ class TestMoney:
 
 
 class TestTrouble:
+    @pytest.mark.parametrize(("check", "said"), [
+        ("contain=refund", "check 'contain=refund' is not usable. Good values: exact, "),
+        ("regex=(", "check regex='(' is no regular expression: "),
+        ("python:nowhere_at_all:f", "check python:nowhere_at_all:f cannot be loaded: ModuleNotFoundError: "),
+    ])
+    @pytest.mark.parametrize("verb", ["suite", "bisect"])
+    def test_a_check_that_cannot_be_used_is_said_with_its_line(
+        self, rec: Recording, client: Any, tmp_path: Path, verb: str, check: str, said: str
+    ) -> None:
+        record(client, 1)
+        file = write_suite(tmp_path, f"{MODELS}checks = ['{check}']\n")
+
+        done = suite(rec.directory, file, verb=verb)
+
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith(f"otel-llm: {file}, line 2: {said}")
+
     @pytest.mark.parametrize("option", ["--html", "--junit"])
     def test_a_report_that_cannot_be_written_is_said_before_anything_is_sent(
         self, rec: Recording, client: Any, sim: Simulator, tmp_path: Path, option: str

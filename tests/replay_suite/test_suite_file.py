@@ -94,14 +94,14 @@ def test_a_whole_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             Rules(0.01, 0.95, 0.05, 0.2, -0.1), Caps(500, 1_500_000_000_000, 600.0), 2, 0, str(tmp_path / "suite.toml")),
         Pick(("ticket-17", "@1"), {"since": "7d", "tag": ("team=shop",), "status": ("ok", "recovered"), "min_cost": "0.5"}, 9,
              "random", 4),
-        "The rubric one.", "prompts")
+        "The rubric one.", "prompts", f"{tmp_path / 'suite.toml'}, line 4")
 
 
 def test_a_short_file_has_defaults_and_the_name_of_the_file(tmp_path: Path) -> None:
     file = write(tmp_path, 'models = ["a", "b"]')
 
     assert read_suite(file) == SuiteFile(
-        Suite("suite", (Variant("a", Changes("a")), Variant("b", Changes("b"))), "a", source=file), Pick(), None, "models")
+        Suite("suite", (Variant("a", Changes("a")), Variant("b", Changes("b"))), "a", source=file), Pick(), None, "models", file)
 
 
 def test_a_variant_can_be_marked_as_the_baseline(tmp_path: Path) -> None:

@@ -56,18 +56,18 @@ def score_of(given: object) -> Score:
 def _load(target: str) -> Callable[..., Any]:
     module, colon, name = target.partition(":")
     if not (module and colon and name):
-        raise ConfigError(f"--check python:{target} is not usable; good values: python:module:function")
+        raise ConfigError(f"check python:{target} is not usable; good values: python:module:function")
     sys.path.insert(0, os.getcwd())
     try:
         found: Any = import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
     except Exception as error:
-        raise ConfigError(f"--check python:{target} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"check python:{target} cannot be loaded: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(os.getcwd())
     if not callable(found):
-        raise ConfigError(f"--check python:{target} is a {type(found).__name__}; it has to be a function")
+        raise ConfigError(f"check python:{target} is a {type(found).__name__}; it has to be a function")
     function: Callable[..., Any] = found
     _check_signature(function, target)
     return function
@@ -81,5 +81,5 @@ def _check_signature(function: Callable[..., Any], target: str) -> None:
     try:
         signature.bind(None, None, None)
     except TypeError:
-        raise ConfigError(f"--check python:{target} takes {signature}; it has to take (recorded, new, request): the recorded "
+        raise ConfigError(f"check python:{target} takes {signature}; it has to take (recorded, new, request): the recorded "
                           "answer, the new one and what was asked.") from None

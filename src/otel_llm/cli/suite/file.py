@@ -56,12 +56,13 @@ _WORDS = ("since", "until", "min_cost", "max_cost", "min_duration")
 @dataclass(frozen=True, slots=True)
 class SuiteFile:
     """What a file asks for. `rubric` are the words that a judge judges by; `line` is what a bisect goes along: prompts, models or
-    variants; None when prompts and models are crossed."""
+    variants; None when prompts and models are crossed. `checks_at` is where the checks stand, for what is wrong with one."""
 
     suite: Suite
     pick: Pick
     rubric: str | None
     line: str | None
+    checks_at: str = ""
 
 
 def read_suite(file: str) -> SuiteFile:
@@ -85,7 +86,7 @@ def read_suite(file: str) -> SuiteFile:
     assert samples is not None and concurrency is not None and retries is not None
     suite = Suite(name, tuple(variant for variant, _ in variants), baseline, samples, is_threaded, checks, rules, caps,
                   concurrency, retries, file)
-    return SuiteFile(suite, pick, rubric, line)
+    return SuiteFile(suite, pick, rubric, line, top.where("checks"))
 
 
 Marked = list[tuple[Variant, bool]]
