@@ -162,6 +162,7 @@ def passes(recorded, new, request): return new.text == "yes"
 def measures(recorded, new, request): return len(new.text)
 def explains(recorded, new, request): return False, "because"
 def raises(recorded, new, request): return 1 / 0
+def passes_over(recorded, new, request): return None
 def strange(recorded, new, request): return [1]
 def prints(recorded, new, request):
     print("noise")
@@ -181,8 +182,9 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize(("function", "score"), [
     ("passes", PASSED), ("measures", Score(3.0)), ("explains", Score(passed=False, explanation="because")),
     ("raises", Score(explanation="it raised ZeroDivisionError: division by zero")),
-    ("strange", Score(explanation="it gave a list; good values: a Score, True or False, a number"))])
-def test_a_function_judges(module: str, function: str, score: Score) -> None:
+    ("strange", Score(explanation="it gave a list; good values: a Score, True or False, a number, None")),
+    ("passes_over", None)])
+def test_a_function_judges(module: str, function: str, score: Score | None) -> None:
     assert check(f"python:{module}:{function}", "yes") == score
 
 

@@ -9,14 +9,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import otel_llm
 from otel_llm.cli.suite.file import read_suite
+from otel_llm.evals.checks import read_check
+from otel_llm.replay.compare.answers import Answer
 from otel_llm.testing import Simulator
+from otel_llm.values.evaluation import Score
 from replay_suite.recorded_sessions import suite
 from support.recording import Recording
 
 ROOT = Path(__file__).parent.parent.parent
-(WRITTEN,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+(WRITTEN,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_suite_of_the_readme_runs(rec: Recording, client: Any, sim: Simulator, tmp_path: Path) -> None:
@@ -35,6 +41,21 @@ def test_the_suite_of_the_readme_runs(rec: Recording, client: Any, sim: Simulato
     rows = [line.split() for line in done.out.splitlines() if line.startswith(("recorded ", "support@8 "))]
     assert [row[-1] for row in rows[:3]] == ["baseline", "pass", "regressed"]
     assert "cost +157 % (156 to 157), allowed +20 %" in done.out
+
+
+def test_the_check_of_the_readme_judges_words_and_passes_over_calls_of_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (written,) = re.findall(r"```python\n(def .*?)```", README, re.DOTALL)
+    (tmp_path / "checks_of_the_readme.py").write_text(written)
+    monkeypatch.chdir(tmp_path)
+    check = read_check("python:checks_of_the_readme:mentions_the_order")
+    good, bad, tool = (Answer(text, calls, status=200) for text, calls in (
+        ("Order 4411 left.", ()), ("It left.", ()), ("", (("look_up", "{}"),))))
+
+    assert [check(old, new, None) for old, new in ((good, good), (good, bad), (tool, tool), (good, tool))] == [
+        Score(passed=True), Score(passed=False, explanation="no order number"), None,
+        Score(passed=False, explanation="no order number")]
 
 
 def test_the_example_runs(sim: Simulator, tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 The module is imported, from the current directory too, because the user named it; nothing is evaluated. The function is called
 as `function(recorded, new, request)`, with two answers (`otel_llm.values.evaluation.Answer`) and what was asked, and gives a
-`Score`, a bool (the verdict), a number (a measure), or a pair of one of these and an explanation. What it prints goes to standard
-error. What it raises makes the score undecided.
+`Score`, a bool (the verdict), a number (a measure), or a pair of one of these and an explanation; None where there is nothing to
+judge, as where both answers only ask for tools. What it prints goes to standard error. What it raises makes the score undecided.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ class Foreign:
         self.name = name
         self._function = _load(target)
 
-    def __call__(self, recorded: Answer, new: Answer, request: Request | None) -> Score:
+    def __call__(self, recorded: Answer, new: Answer, request: Request | None) -> Score | None:
         try:
             with redirect_stdout(sys.stderr):
-                return score_of(self._function(recorded, new, request))
+                given = self._function(recorded, new, request)
+            return None if given is None else score_of(given)
         except Exception as error:
             return Score(explanation=f"it raised {type(error).__name__}: {error}"[:MAX_MESSAGE])
 
@@ -50,7 +51,7 @@ def score_of(given: object) -> Score:
         case (bool() | int() | float() as verdict, str() as explanation):
             made = score_of(verdict)
             return Score(made.value, made.passed, explanation[:MAX_MESSAGE]) if not made.is_undecided else made
-    return Score(explanation=f"it gave a {type(given).__name__}; good values: a Score, True or False, a number")
+    return Score(explanation=f"it gave a {type(given).__name__}; good values: a Score, True or False, a number, None")
 
 
 def _load(target: str) -> Callable[..., Any]:
