@@ -168,6 +168,23 @@ class TestVariants:
         assert value["variants"][1]["difference"]["pairs"] == 8
         assert len(sim.exchanges) == 8 + 16
 
+    @pytest.mark.parametrize(("baseline", "code", "said"), [
+        ("recorded", 3, "about 35 recorded calls would be needed to say: more sessions, not more answers a call"),
+        ("refunds@1", 0, "")])
+    def test_what_is_needed_against_a_recording_is_more_sessions(
+        self, rec: Recording, client: Any, tmp_path: Path, baseline: str, code: int, said: str
+    ) -> None:
+        """36 answers to 12 calls: with the recording that is 12 pairs, with another variant 36."""
+        record(client, 12)
+        file = write_suite(tmp_path, f'baseline = "{baseline}"\nsamples = 3\n' + CHECK + versions("1", "2"), **{"1": GOOD, "2": GOOD})
+
+        done = suite(rec.directory, file)
+        value = json.loads(suite(rec.directory, file, "--resume", "--json").out)
+
+        assert (done.code, said in " ".join(done.out.split())) == (code, True)
+        assert [(each["needed"], each["needed_of"]) for variant in value["variants"] for each in variant["findings"]] == (
+            [(35, "calls")] * 2 if said else [(None, "answers")])
+
     def test_threaded_answers_flow_on_and_a_turn_that_cannot_be_asked_is_said(
         self, rec: Recording, client: Any, sim: Simulator, tmp_path: Path
     ) -> None:

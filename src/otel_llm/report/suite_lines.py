@@ -189,6 +189,8 @@ def _needed(finding: Finding) -> str:
     if finding.verdict != "inconclusive":
         return ""
     if finding.needed is not None:
+        if finding.needed_of == "calls":
+            return f"; about {finding.needed:,} recorded calls would be needed to say: more sessions, not more answers a call"
         return f"; about {finding.needed:,} answers would be needed to say"
     if finding.unknown:
         return f"; {numbers.plural(finding.unknown, 'answer')} could not be judged"

@@ -7,7 +7,8 @@
                    "checks": [{"name", "rate": RATE, "undecided": [{"reason", "count"}], "difference": DIFFERENCE | null}],
                    "figures": [{"name", "pairs", "old_median", "new_median", "old_total", "new_total", "change", "low", "high",
                                 "p"}],
-                   "findings": [{"rule", "verdict", "value", "low", "high", "limit", "unknown", "needed"}]}],
+                   "findings": [{"rule", "verdict", "value", "low", "high", "limit", "unknown", "needed",
+                                 "needed_of": "answers" | "calls"}]}],
      "comparisons": [the shape of `otel_llm.values.comparison`]}
 
     RATE        {"passed", "of", "unknown", "rate", "low", "high"}
@@ -16,7 +17,8 @@
 `unknown` answers are in no rate; `undecided` says why a check could not judge them, the most frequent reason first. `lost` are
 the pairs in which the baseline passed and the variant failed, `won` the others that differ. `low` and `high` are the limits of
 the interval at 1 − alpha. `p_adjusted` is Holm's, over the variants. `needed` is about how many answers it would take to say
-more, if they go on as they did; null when no number would do. Figures are money in pico-USD, times in nanoseconds, tokens;
+more, if they go on as they did; null when no number would do. It is of recorded calls where the baseline is the recording: asking
+one of them more often makes no more pairs. Figures are money in pico-USD, times in nanoseconds, tokens;
 `change` is that of the total, of `latency` that of the median, as a share.
 """
 
@@ -108,7 +110,8 @@ class FigureChange:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule says. `value` (in `interval`) is held against `limit`; with `unknown` answers it might be otherwise."""
+    """What one rule says. `value` (in `interval`) is held against `limit`; with `unknown` answers it might be otherwise. `needed`
+    counts answers, or recorded calls where more answers to the same call would not help."""
 
     rule: str
     verdict: Verdict
@@ -117,10 +120,11 @@ class Finding:
     interval: Interval | None = None
     unknown: int = 0
     needed: int | None = None
+    needed_of: Literal["answers", "calls"] = "answers"
 
     def as_json(self) -> dict[str, Any]:
         return {"rule": self.rule, "verdict": self.verdict, "value": self.value, **_limits(self.interval), "limit": self.limit,
-                "unknown": self.unknown, "needed": self.needed}
+                "unknown": self.unknown, "needed": self.needed, "needed_of": self.needed_of}
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,16 +97,18 @@ def figures_of(pairs: Sequence[tuple[Reading, Reading]], level: float) -> list[F
 
 
 def findings_of(
-    rules: Rules, rate: Rate, found: Difference, worst: Difference, figures: Sequence[FigureChange]
+    rules: Rules, rate: Rate, found: Difference, worst: Difference, figures: Sequence[FigureChange], *, is_recorded: bool = False
 ) -> list[Finding]:
-    """What each rule says of a variant. `worst` is the difference if all answers that nobody could judge had failed."""
+    """What each rule says of a variant. `worst` is the difference if all answers that nobody could judge had failed;
+    `is_recorded` says that the baseline is the recording, which has one answer a call.
+    """
     made = [_drop(rules, found, worst)]
     if rules.min_pass_rate is not None:
         made.append(_rate(rules.min_pass_rate, rate, rules.level))
     for name, limit in (("cost", rules.max_cost_increase), ("latency", rules.max_latency_increase)):
         if limit is not None:
             made.append(_increase(name, limit, next((figure for figure in figures if figure.name == name), None)))
-    return made
+    return [replace(each, needed_of="calls") if is_recorded and each.rule != "min_pass_rate" else each for each in made]
 
 
 def worst_of(pairs: Iterable[tuple[State, State]]) -> list[tuple[State, State]]:
