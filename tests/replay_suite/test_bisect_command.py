@@ -93,7 +93,7 @@ def test_a_bisect_that_a_cap_ended_is_gone_on_with_and_asks_nothing_twice(
 ) -> None:
     record(client, 8)
     plant(sim, loses())
-    text = CHECK + "[budget]\ncalls = {}\n"
+    text = CHECK + "[budget]\nmax_calls = {}\n"
 
     first = suite(rec.directory, history(tmp_path, 4, 3, text.format(10)), verb="bisect")
     sent = len(sim.exchanges) - 8
@@ -101,7 +101,7 @@ def test_a_bisect_that_a_cap_ended_is_gone_on_with_and_asks_nothing_twice(
 
     bodies = [exchange.request_body for exchange in sim.exchanges[8:]]
     assert (first.code, sent, second.code) == (3, 10, 1)
-    assert "Stopped at budget.calls. 10 of 192 calls were sent." in first.err
+    assert "Stopped at budget.max_calls. 10 of 192 calls were sent." in first.err
     assert second.out.startswith("contains=refund begins to fail at refunds@5")
     assert len(bodies) == len(set(bodies)) == 24
 

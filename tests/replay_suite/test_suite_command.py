@@ -139,7 +139,7 @@ class TestVariants:
         self, rec: Recording, client: Any, tmp_path: Path
     ) -> None:
         record(client, 2)
-        file = write_suite(tmp_path, 'name = "money"\nsamples = 2\n' + MODELS + versions("1") + SURE, **{"1": GOOD})
+        file = write_suite(tmp_path, 'name = "money"\nrepeat = 2\n' + MODELS + versions("1") + SURE, **{"1": GOOD})
 
         value = json.loads(suite(rec.directory, file, "--json").out)
         listed = json.loads(on_store(rec.directory, "sessions", "--tag", "suite=money", "--tag", "variant=refunds@1 gpt-4.1-mini",
@@ -158,7 +158,7 @@ class TestVariants:
     ) -> None:
         record(client, 8)
         plant(sim, loses())
-        file = write_suite(tmp_path, 'baseline = "recorded"\nsamples = 2\n' + CHECK + versions("2"), **{"2": BAD})
+        file = write_suite(tmp_path, 'baseline = "recorded"\nrepeat = 2\n' + CHECK + versions("2"), **{"2": BAD})
 
         done = suite(rec.directory, file, "--json")
 
@@ -176,7 +176,7 @@ class TestVariants:
     ) -> None:
         """36 answers to 12 calls: with the recording that is 12 pairs, with another variant 36."""
         record(client, 12)
-        file = write_suite(tmp_path, f'baseline = "{baseline}"\nsamples = 3\n' + CHECK + versions("1", "2"), **{"1": GOOD, "2": GOOD})
+        file = write_suite(tmp_path, f'baseline = "{baseline}"\nrepeat = 3\n' + CHECK + versions("1", "2"), **{"1": GOOD, "2": GOOD})
 
         done = suite(rec.directory, file)
         value = json.loads(suite(rec.directory, file, "--resume", "--json").out)
@@ -190,12 +190,12 @@ class TestVariants:
     ) -> None:
         record(client, 8, turns=2)
         plant(sim, loses(every=2))
-        file = write_suite(tmp_path, 'mode = "threaded"\n' + ONE + CHECK + versions("1", "2") + SURE, **{"1": GOOD, "2": BAD})
+        file = write_suite(tmp_path, 'threaded = true\n' + ONE + CHECK + versions("1", "2") + SURE, **{"1": GOOD, "2": BAD})
 
         value = json.loads(suite(rec.directory, file, "--json").out)
 
         again = [json.loads(exchange.request_body)["messages"] for exchange in sim.exchanges[16:]]
-        assert (value["mode"], value["variants"][1]["rate"]["passed"], value["variants"][1]["rate"]["of"]) == ("threaded", 8, 16)
+        assert (value["threaded"], value["variants"][1]["rate"]["passed"], value["variants"][1]["rate"]["of"]) == (True, 8, 16)
         assert {messages[2]["content"] for messages in again if len(messages) > 3 and messages[0]["content"] == BAD} == {
             "We cannot help you there.", *(f"order {n}.0: your refund is on its way" for n in (1, 3, 5, 7))}
 
@@ -282,10 +282,10 @@ class TestMoney:
     ) -> None:
         record(client, 2)
 
-        done = suite(rec.directory, write_suite(tmp_path, 'models = ["gpt-4o-mini", "llama-local"]\n[budget]\nusd = 1\n'))
+        done = suite(rec.directory, write_suite(tmp_path, 'models = ["gpt-4o-mini", "llama-local"]\n[budget]\nmax_cost = 1\n'))
 
         assert (done.code, len(sim.exchanges)) == (2, 2)
-        assert "budget.usd cannot be kept: nobody knows what calls of 'llama-local' cost" in done.err
+        assert "budget.max_cost cannot be kept: nobody knows what calls of 'llama-local' cost" in done.err
 
     def test_a_cap_on_money_ends_it_and_is_passed_by_one_call_at_most(
         self, rec: Recording, client: Any, sim: Simulator, tmp_path: Path
@@ -295,17 +295,17 @@ class TestMoney:
         assert cost is not None
 
         done = suite(rec.directory, write_suite(tmp_path, f'models = ["gpt-4o-mini", "gpt-4o-mini-2024-07-18"]\n[budget]\n'
-                                                          f"usd = {9.5 * cost.total / 1e12:.12f}\n"))
+                                                          f"max_cost = {9.5 * cost.total / 1e12:.12f}\n"))
 
         assert done.code == 3
         assert len(sim.exchanges) - 12 in (9, 10)
-        assert f"Stopped at budget.usd. {len(sim.exchanges) - 12} of 24 calls were sent." in " ".join(done.out.split())
+        assert f"Stopped at budget.max_cost. {len(sim.exchanges) - 12} of 24 calls were sent." in " ".join(done.out.split())
 
     def test_a_run_that_a_cap_ended_is_gone_on_with_and_no_call_is_bought_twice(
         self, rec: Recording, client: Any, sim: Simulator, tmp_path: Path
     ) -> None:
         record(client, 10)
-        text = MODELS + CHECK + SURE + "[budget]\ncalls = "
+        text = MODELS + CHECK + SURE + "[budget]\nmax_calls = "
 
         first = suite(rec.directory, write_suite(tmp_path, text + "7"))
         sent = len(sim.exchanges) - 10
@@ -313,7 +313,7 @@ class TestMoney:
         third = suite(rec.directory, write_suite(tmp_path, text + "100"), "--resume")
 
         assert (first.code, sent, second.code, third.code) == (3, 7, 0, 0)
-        assert "Stopped at budget.calls. 7 of 20 calls were sent. Raise it in the file and go on with --resume." in " ".join(
+        assert "Stopped at budget.max_calls. 7 of 20 calls were sent. Raise it in the file and go on with --resume." in " ".join(
             first.out.split())
         assert ("7 calls answered so far" in second.err, "20 calls answered so far" in third.err) == (True, True)
         assert set(asked_again(sim, 10).values()) == {1} and len(asked_again(sim, 10)) == 20

@@ -54,7 +54,7 @@ def bisect(
     wanted = read_suite(file)
     if wanted.line is None:
         raise ConfigError(f"{file}: prompts and models are crossed here, and a bisect goes along one line; leave one of either.")
-    suite, check = replace(wanted.suite, samples=1), _check(wanted, check)
+    suite, check = replace(wanted.suite, repeat=1), _check(wanted, check)
     variants, alpha = suite.asked(), suite.rules.alpha
     limit = threshold or min(suite.rules.min_pass_rate or USUAL_THRESHOLD, NEARLY_ALL)
     judges = Judges(app, judge_models([check]))

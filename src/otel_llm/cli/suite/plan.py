@@ -60,9 +60,9 @@ def plan_trials(app: App, run: Run, suite: Suite, variants: Sequence[Variant]) -
     made: Planned = []
     left: list[Left] = []
     for session_id in run.sessions:
-        trials = [trial_of(run, variant, session_id, suite.samples) for variant in variants]
+        trials = [trial_of(run, variant, session_id, suite.repeat) for variant in variants]
         try:
-            needs = [need_of(plan_of(trial, app.store, environ=app.environ, price=app.price), suite.samples) for trial in trials]
+            needs = [need_of(plan_of(trial, app.store, environ=app.environ, price=app.price), suite.repeat) for trial in trials]
         except (NotReplayable, NotFound) as error:
             left.append(Left(session_id, str(error)))
             continue
@@ -101,8 +101,8 @@ def _check_prices(suite: Suite, planned: Planned) -> None:
     unpriced = next(((trial, need) for trial, need in planned if need.unpriced), None)
     if suite.caps.cost is not None and unpriced is not None:
         trial = unpriced[0]
-        raise ConfigError(f"budget.usd cannot be kept: nobody knows what calls of {line(trial.variant.name)!r} cost (session "
-                          f"{line(trial.source)}). Use budget.calls instead.")
+        raise ConfigError(f"budget.max_cost cannot be kept: nobody knows what calls of {line(trial.variant.name)!r} cost "
+                          f"(session {line(trial.source)}). Use budget.max_calls instead.")
 
 
 def announce(suite: Suite, planned: Planned, left: Sequence[Left], need: Need, *, at_most: str = "") -> None:

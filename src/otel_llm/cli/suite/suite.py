@@ -21,7 +21,7 @@ from otel_llm.cli.output import Output, note
 from otel_llm.cli.replay.judging import Judges
 from otel_llm.cli.replay.reissue_plan import check_writable
 from otel_llm.cli.safe import json_text
-from otel_llm.cli.suite.file import read_suite
+from otel_llm.cli.suite.file import keys_help, read_suite
 from otel_llm.cli.suite.plan import Left, announce, announce_resumption, confirm, plan_trials, run_of, used_so_far
 from otel_llm.cli.suite.sending import Office, evaluators_of
 from otel_llm.evals.checks import judge_models
@@ -37,7 +37,7 @@ from otel_llm.values.errors import ConfigError
 FORM = {"json": "--json", "github": "--github"}
 
 
-@click.command()
+@click.command(epilog=keys_help())
 @click.argument("file", metavar="FILE.toml")
 @click.option("--resume", "is_resumed", is_flag=True, help="Go on with the newest run of this suite.")
 @click.option("--resend-in-doubt", "resend", is_flag=True,
@@ -85,7 +85,7 @@ def suite(
         if conducted.stopped is not None and not used_so_far(app, mine).answered:
             raise conducted.stopped
         sources = dict.fromkeys(trial.source for trial, _ in planned)
-        trials = [trial_of(run, variant, source, asked.samples) for variant in asked.variants for source in sources]
+        trials = [trial_of(run, variant, source, asked.repeat) for variant in asked.variants for source in sources]
         judged = office.judge(trials, conducted, judges, evaluators, is_confirmed=is_confirmed)
     result = result_of(asked, run.run_id, judged, notes=_notes(conducted, left, file),
                        stopped=None if conducted.stopped is None else str(conducted.stopped))

@@ -86,7 +86,7 @@ def read_trial(
         return TrialReadings(trial, missing)
     asked = {key.source_span_id for key in found}
     left = tuple(step for step in store.steps(trial.source) if step.span_id in asked)
-    sides = [_side(trial, sample, found, mine) for sample in range(trial.samples)]
+    sides = [_side(trial, sample, found, mine) for sample in range(trial.repeat)]
     chosen = [Chosen(trial.source, RECORDED, left), *sides]
     comparison = replace(
         compared(store, chosen, aligned(store, chosen), title=f"{trial.variant.name} · {trial.source}", evaluators=evaluators,
@@ -100,7 +100,7 @@ def read_trial(
 
 
 def _side(trial: Trial, sample: int, found: Mapping[CallKey, str | None], mine: Mapping[str | None, Step]) -> Chosen:
-    label = trial.variant.name if trial.samples == 1 else f"{trial.variant.name} #{sample + 1}"
+    label = trial.variant.name if trial.repeat == 1 else f"{trial.variant.name} #{sample + 1}"
     steps = [mine[span_id] for key, span_id in found.items() if key.iteration == sample and span_id in mine]
     return Chosen(trial.session_id, label, tuple(sorted(steps, key=lambda step: step.start_ns)))
 

@@ -1,7 +1,7 @@
 """What a suite came to: the one value that its reports are made from. The JSON (`SuiteResult.as_json`) is public:
 
     {"suite", "run", "source": file | null, "passed": bool, "exit_code": 0 | 1 | 3, "stopped": text | null, "notes": [text],
-     "sessions", "samples", "mode": "frozen" | "threaded", "checks": [text], "alpha", "baseline",
+     "sessions", "repeat", "threaded": bool, "checks": [text], "alpha", "baseline",
      "variants": [{"name", "verdict": "baseline" | "pass" | "regressed" | "inconclusive", "sessions": {recorded: new},
                    "rate": RATE, "difference": DIFFERENCE | null,
                    "checks": [{"name", "rate": RATE, "undecided": [{"reason", "count"}], "difference": DIFFERENCE | null}],
@@ -180,7 +180,7 @@ class SuiteResult:
         return {
             "suite": suite.name, "run": self.run_id, "source": suite.source, "passed": self.exit_code == 0,
             "exit_code": self.exit_code, "stopped": self.stopped, "notes": list(self.notes), "sessions": self.sessions,
-            "samples": suite.samples, "mode": "threaded" if suite.is_threaded else "frozen", "checks": list(suite.checks),
+            "repeat": suite.repeat, "threaded": suite.is_threaded, "checks": list(suite.checks),
             "alpha": suite.rules.alpha, "baseline": suite.baseline, "variants": [each.as_json() for each in self.variants],
             "comparisons": [comparison.as_json() for comparison in self.comparisons]}
 
