@@ -22,7 +22,7 @@ from otel_llm.values.session import Filter, SessionRow
 @click.command(epilog=drop_order(session_columns(0)))
 @filter_options(statuses=SESSION_STATUS, session=False)
 @order_options(SESSION_ORDERS)
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many.")
 @form_options
 @pass_app
 def sessions(

@@ -48,7 +48,10 @@ def bisect(
     app: App, file: str, check: str | None, threshold: float | None, max_samples: int | None, is_resumed: bool, resend: bool,
     is_confirmed: bool, is_json: bool,
 ) -> None:  # fmt: skip
-    """Find the first prompt version or model where a check begins to fail, asking as few as it takes."""
+    """Find the first prompt version or model where a check begins to fail, asking as few as it takes.
+
+    Exit 0 when it fails in none of them, 1 when one is named, 3 when nobody can say, or a cap was reached.
+    """
     if resend and not is_resumed:
         raise ConfigError("--resend-in-doubt goes with --resume.")
     wanted = read_suite(file)

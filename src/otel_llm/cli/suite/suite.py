@@ -52,7 +52,10 @@ def suite(
     app: App, file: str, is_resumed: bool, resend: bool, is_confirmed: bool, form: str | None, junit_file: str | None,
     html_file: str | None,
 ) -> None:  # fmt: skip
-    """Ask recorded sessions again in several variants (prompts, models, parameters); say which regressed."""
+    """Ask recorded sessions again in several variants (prompts, models, parameters); say which regressed.
+
+    Exit 0 when every variant passes, 1 when one regressed, 3 when there are not enough answers to say, or a cap was reached.
+    """
     to_stdout = [name for name, place in (("--junit -", junit_file), ("--html -", html_file)) if place == STDOUT]
     writers = [*([FORM[form]] if form else []), *to_stdout]
     if len(writers) > 1:
