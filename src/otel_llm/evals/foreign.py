@@ -2,8 +2,9 @@
 
 The module is imported, from the current directory too, because the user named it; nothing is evaluated. The function is called
 as `function(recorded, new, request)`, with two answers (`otel_llm.values.evaluation.Answer`) and what was asked, and gives a
-`Score`, a bool (the verdict), a number (a measure), or a pair of one of these and an explanation; None where there is nothing to
-judge, as where both answers only ask for tools. What it prints goes to standard error. What it raises makes the score undecided.
+`Score`, a bool (the verdict), a number (a measure), or a pair of one of these and an explanation; None where both answers
+only ask for tools, so that there are no words to judge (elsewhere None is a `return` that was forgotten, and undecided). What it
+prints goes to standard error. What it raises makes the score undecided.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from otel_llm.values.call import Request
 from otel_llm.values.errors import ConfigError
-from otel_llm.values.evaluation import Answer, Score
+from otel_llm.values.evaluation import Answer, Score, has_words
 
 MAX_MESSAGE = 500
 
@@ -34,7 +35,7 @@ class Foreign:
         try:
             with redirect_stdout(sys.stderr):
                 given = self._function(recorded, new, request)
-            return None if given is None else score_of(given)
+            return score_of(given) if given is not None or has_words(recorded, new) else None
         except Exception as error:
             return Score(explanation=f"it raised {type(error).__name__}: {error}"[:MAX_MESSAGE])
 
@@ -51,7 +52,7 @@ def score_of(given: object) -> Score:
         case (bool() | int() | float() as verdict, str() as explanation):
             made = score_of(verdict)
             return Score(made.value, made.passed, explanation[:MAX_MESSAGE]) if not made.is_undecided else made
-    return Score(explanation=f"it gave a {type(given).__name__}; good values: a Score, True or False, a number, None")
+    return Score(explanation=f"it gave a {type(given).__name__}; good values: a Score, True or False, a number")
 
 
 def _load(target: str) -> Callable[..., Any]:
