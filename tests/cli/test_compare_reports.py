@@ -170,7 +170,7 @@ def test_a_judge_as_a_program_of_its_own_is_recorded_too(two: Recording, sim: Si
 
     assert json.loads(done.stdout)["pairs"][0]["scores"][0]["value"] is not None, done.stderr
     (session,) = re.findall(r"otel-llm show (judge-\w+)", done.stderr)
-    assert json.loads(run(two, "sessions", "--tag", "purpose=judge", "--json").out)[0]["session_id"] == session
+    assert json.loads(run(two, "sessions", "--all", "--tag", "purpose=judge", "--json").out)[0]["session_id"] == session
 
 
 # ---- reports -------------------------------------------------------------------------------------------------------------

@@ -553,7 +553,7 @@ def test_cli_11_a_fault_of_ours_is_one_sentence_and_debug_shows_the_rest() -> No
     ("session", "No command 'session'. Did you mean sessions"),
     ("xyzzy", "Commands are sessions, show, calls"),
     ("sessions --lmit 3", "--limit"),
-    ("sessions --quux", "Options are --header, --json"),
+    ("sessions --quux", "Options are --all, --header, --json"),
     ("sessions --color sometimes", "'auto', 'always', 'never'"),
     ("calls --status maybe", "status 'maybe' is not usable; good values: ok, error, running, incomplete"),
     ("sessions --status incomplete", "good values: ok, error, recovered, running"),

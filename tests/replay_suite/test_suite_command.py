@@ -142,7 +142,7 @@ class TestVariants:
         file = write_suite(tmp_path, 'name = "money"\nrepeat = 2\n' + MODELS + versions("1") + SURE, **{"1": GOOD})
 
         value = json.loads(suite(rec.directory, file, "--json").out)
-        listed = json.loads(on_store(rec.directory, "sessions", "--tag", "suite=money", "--tag", "variant=refunds@1 gpt-4.1-mini",
+        listed = json.loads(on_store(rec.directory, "sessions", "--all", "--tag", "suite=money", "--tag", "variant=refunds@1 gpt-4.1-mini",
                                      "--json").out)
 
         made = value["variants"][1]["sessions"]

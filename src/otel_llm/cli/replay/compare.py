@@ -42,7 +42,7 @@ FORM = {"json": "--json", "github": "--github"}
 @click.argument("given", metavar="A [B…]", nargs=-1, required=True, type=SessionId())
 @click.option("--check", "checks", multiple=True, metavar="CHECK",
               help=f"Judge each new answer: {', '.join(FORMS)}. The function is called as FUNCTION(recorded, new, request) and "
-                   "gives True or False, a number, a pair of one of these and an explanation, or None: nothing to judge.")
+                   "gives True or False, a number, or a pair of one of these and an explanation.")
 @click.option("--judge-prompt", metavar="FILE", help="What judge=MODEL judges by.")
 @click.option("--checks-decide", is_flag=True, help="Where checks pass a difference is no failure.")
 @click.option("--yes", "-y", "is_confirmed", is_flag=True, help="Ask the judge without asking you.")

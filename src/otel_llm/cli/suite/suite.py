@@ -83,7 +83,7 @@ def suite(
     office = Office(app, run, asked, need.calls, before, resend=resend)
     with app.store.journal.hold(run.run_id):
         office.keep()
-        note(f"The run is {run.run_id}. Its sessions: otel-llm sessions --tag suite_run={run.run_id}")
+        note(f"The run is {run.run_id}. Its sessions: otel-llm sessions --all --tag suite_run={run.run_id}")
         conducted = office.send(planned)
         if conducted.stopped is not None and not used_so_far(app, mine).answered:
             raise conducted.stopped
