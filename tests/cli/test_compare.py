@@ -359,3 +359,22 @@ def test_a_replay_that_repeats_the_session_is_as_many_sides(rec: Recording, clie
     assert [side["label"] for side in value["sides"]] == ["recorded", "replay 1", "replay 2", "replay 3"]
     assert [(p["side"], p["status"], p["left"]["number"]) for p in value["pairs"]] == [
         (side, "same", number) for side in (1, 2, 3) for number in (1, 2)]
+
+
+def test_what_is_not_compared_is_said_once_for_all_repeats(rec: Recording, client: Any) -> None:
+    talk(client, "source", "echo: one")
+    replay = json.loads(run(rec, "replay", "reissue", "source", "--repeat", "3", "--json").out)[0]["session_id"]
+
+    assert compared(rec, "source")["notes"] == [f"1 step that is no call was not compared: {replay} has calls only."]
+
+
+def test_another_place_is_said_at_the_first_step_and_counted_at_the_others(rec: Recording, client: Any, sim: Simulator) -> None:
+    talk(client, "source", "echo: one", "echo: two", "echo: three", tool=False)
+    with Simulator() as other:
+        run(rec, "replay", "reissue", "source", "--base-url", other.base_url)
+        place = {"path": "(url)", "change": "changed", "old": f"{sim.base_url}/chat/completions",
+                 "new": f"{other.base_url}/chat/completions"}
+
+    pairs = compared(rec, "source")["pairs"]
+
+    assert [(pair["request"], pair["repeated"]) for pair in pairs] == [([place], 0), ([], 1), ([], 1)]

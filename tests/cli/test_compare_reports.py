@@ -194,6 +194,29 @@ def test_a_report_to_standard_output_is_all_that_stands_there(two: Recording) ->
     assert ET.fromstring(done.out.encode()).get("tests") == "1"
 
 
+def cases(rec: Recording, *ids: str) -> set[tuple[str | None, str | None]]:
+    """Class and name of each case, by which CI systems know it again."""
+    root = ET.fromstring(run(rec, "replay", "compare", *ids, "--junit", "-").out.encode())
+    return {(case.get("classname"), case.get("name")) for case in root.iter("testcase")}
+
+
+def test_a_case_of_junit_is_called_the_same_for_every_replay(rec: Recording, client: Any) -> None:
+    talk(client, "one", WORDS.format("Monday"), tool=False)
+    found = []
+    for _ in range(2):
+        replay = json.loads(run(rec, "replay", "reissue", "one", "--repeat", "2", "--json").out)[0]["session_id"]
+        found += [cases(rec, "one"), cases(rec, "one", replay)]
+
+    name = f"1 gpt-4o-mini-2024-07-18: {WORDS.format('Monday')}"
+    assert found == [{("otel-llm.one replay 1", name), ("otel-llm.one replay 2", name)}] * 4
+
+
+@pytest.mark.parametrize(("ids", "name"), [
+    (("one", "two"), "one and two"), (("@1", "@2"), "@1 and @2"), (("one:1", "two:1"), "one:1 and two:1")])
+def test_a_case_of_junit_is_of_the_sessions_as_they_were_named(two: Recording, ids: tuple[str, ...], name: str) -> None:
+    assert {each for each, _ in cases(two, *ids)} == {f"otel-llm.{name}"}
+
+
 @pytest.mark.parametrize("option", ["--html", "--junit"])
 def test_a_report_that_cannot_be_written_is_said_before_a_judge_is_asked(
     two: Recording, sim: Simulator, tmp_path: Path, option: str

@@ -72,6 +72,7 @@ def compare(
         found = compared(
             app.store, chosen, sides, title=title, evaluators=evaluators, decided_by="checks" if checks_decide else "difference",
             progress=lambda done: note(f"{done}/{total}") if judges.models else None)
+    found = replace(found, name=_name(app.store, given, chosen))
     for option, file, write in (("--junit", junit_file, junit), ("--html", html_file, html)):
         if file is not None:
             text = write([found])
@@ -170,6 +171,13 @@ def _with_counterpart(store: Store, given: str) -> tuple[list[Chosen], str]:
                           "or give a second id.")
     left, right = (_side(store, name) for name in pair)
     return _labelled(store, left, [right]), f"{left.session_id} and its replay {right.session_id}"
+
+
+def _name(store: Store, given: Sequence[str], chosen: Sequence[Chosen]) -> str:
+    """What a comparison is called in every run: as its sessions were named, or the recording alone where the others replay it."""
+    recorded = chosen[0].session_id
+    of_replays = len(given) > 1 and all(replay_of(store, side.session_id) == recorded for side in chosen[1:])
+    return given[0] if of_replays else " and ".join(given)
 
 
 def _labelled(store: Store, recorded: Chosen, replays: Sequence[Chosen]) -> list[Chosen]:
