@@ -1,7 +1,7 @@
 """A suite as lines: a table of its variants, then what each rule says of those that do not pass, with answers that failed.
 
     refunds  regressed
-    50 sessions, with the recorded history, 1 answer a call; 95 % intervals; run suite-0123456789ab
+    50 sessions, 1 answer a call; 95 % intervals; run suite-0123456789ab
 
     VARIANT                PASSED            DIFF  P        COST   LATENCY  VERDICT
     refunds@1 gpt-4o-mini  100 % (93–100)                                   baseline
@@ -66,7 +66,7 @@ def wrapped(pieces: Line, width: int, indent: str) -> Iterator[Line]:
 def about(result: SuiteResult) -> str:
     """What was asked, in a line."""
     suite = result.suite
-    return (f"{numbers.plural(result.sessions, 'session')}, {'threaded' if suite.is_threaded else 'with the recorded history'}, "
+    return (f"{numbers.plural(result.sessions, 'session')}, {'threaded, ' if suite.is_threaded else ''}"
             f"{numbers.plural(suite.repeat, 'answer')} a call; {100 * suite.rules.level:g} % intervals; run {result.run_id}")
 
 
