@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -292,6 +294,61 @@ def test_the_newest_replay_is_the_one_that_was_made_last(replayed: tuple[Recordi
     assert [pair["status"] for pair in value["pairs"]] == ["same", "same"]
 
 
+CONVERSATION = (  # the session `source` of `talk`, as a program that can be run against it
+    "import openai; m = [{'role': 'system', 'content': 'Be brief.'}]; c = openai.OpenAI(base_url='http://127.0.0.1:9/v1', api_key='k')\n"
+    "for _ in range(2):\n"
+    "    m.append({'role': 'user', 'content': 'tell me about rivers'})\n"
+    "    a = c.chat.completions.create(model='gpt-4o-mini', messages=m).choices[0].message\n"
+    "    m.append(a.model_dump(exclude_none=True))\n")
+
+
+def test_a_rerun_does_not_hide_the_replay_in_which_a_model_was_asked(replayed: tuple[Recording, str]) -> None:
+    rec, reissued = replayed
+    rerun = subprocess.run([sys.executable, "-m", "otel_llm.cli", "--store", str(rec.directory), "replay", "rerun", "source", "--",
+                            sys.executable, "-c", CONVERSATION], capture_output=True, text=True)
+
+    done = run(rec, "replay", "compare", "source", "--json")
+
+    assert "otel-llm show" in rerun.stderr, rerun.stderr
+    assert [side["session_id"] for side in json.loads(done.out)["sides"]] == ["source", reissued]
+    assert done.err == (f"source has 2 replays; {reissued} is the newest in which a model was asked. `otel-llm show source` lists "
+                        "them; give a second id for another.\n")
+
+
+def test_where_there_are_reruns_alone_the_newest_is_compared(rec: Recording, client: Any) -> None:
+    talk(client, "source", "tell me about rivers", "tell me about rivers", tool=False)
+    for _ in range(2):
+        subprocess.run([sys.executable, "-m", "otel_llm.cli", "--store", str(rec.directory), "replay", "rerun", "source", "--",
+                        sys.executable, "-c", CONVERSATION], capture_output=True, text=True)
+    newest = json.loads(run(rec, "sessions", "--json").out)[0]["session_id"]
+
+    done = run(rec, "replay", "compare", "source", "--json")
+
+    assert json.loads(done.out)["sides"][1]["session_id"] == newest
+    assert done.err.startswith(f"source has 2 replays; {newest} is the newest. ")
+
+
+def test_what_a_suite_made_does_not_hide_a_replay_of_a_person(replayed: tuple[Recording, str], tmp_path: Any) -> None:
+    rec, reissued = replayed
+    (tmp_path / "s.toml").write_text("models = ['gpt-4o-mini', 'gpt-4.1-mini']\n")
+    run(rec, "replay", "suite", str(tmp_path / "s.toml"))
+
+    session, call = run(rec, "replay", "compare", "source", "--json"), compared(rec, "source:2")
+
+    assert json.loads(session.out)["sides"][1]["session_id"] == reissued
+    assert session.err.startswith(f"source has 3 replays; {reissued} is the newest in which a model was asked. ")
+    assert call["sides"][1]["session_id"] == reissued
+
+
+def test_what_a_suite_made_is_compared_when_there_is_nothing_else(rec: Recording, client: Any, tmp_path: Any) -> None:
+    talk(client, "source", "tell me about rivers", tool=False)
+    (tmp_path / "s.toml").write_text("models = ['gpt-4o-mini']\nbaseline = 'recorded'\n")
+    run(rec, "replay", "suite", str(tmp_path / "s.toml"))
+    (trial,) = (row["session_id"] for row in json.loads(run(rec, "sessions", "--all", "--json").out) if row["kind"] == "trial")
+
+    assert compared(rec, "source")["sides"][1]["session_id"] == trial
+
+
 def test_a_replay_that_repeats_the_session_is_as_many_sides(rec: Recording, client: Any) -> None:
     talk(client, "source", "echo: one", "echo: two", tool=False)
     done = run(rec, "replay", "reissue", "source", "--repeat", "3", "--json")
@@ -302,3 +359,22 @@ def test_a_replay_that_repeats_the_session_is_as_many_sides(rec: Recording, clie
     assert [side["label"] for side in value["sides"]] == ["recorded", "replay 1", "replay 2", "replay 3"]
     assert [(p["side"], p["status"], p["left"]["number"]) for p in value["pairs"]] == [
         (side, "same", number) for side in (1, 2, 3) for number in (1, 2)]
+
+
+def test_what_is_not_compared_is_said_once_for_all_repeats(rec: Recording, client: Any) -> None:
+    talk(client, "source", "echo: one")
+    replay = json.loads(run(rec, "replay", "reissue", "source", "--repeat", "3", "--json").out)[0]["session_id"]
+
+    assert compared(rec, "source")["notes"] == [f"1 step that is no call was not compared: {replay} has calls only."]
+
+
+def test_another_place_is_said_at_the_first_step_and_counted_at_the_others(rec: Recording, client: Any, sim: Simulator) -> None:
+    talk(client, "source", "echo: one", "echo: two", "echo: three", tool=False)
+    with Simulator() as other:
+        run(rec, "replay", "reissue", "source", "--base-url", other.base_url)
+        place = {"path": "(url)", "change": "changed", "old": f"{sim.base_url}/chat/completions",
+                 "new": f"{other.base_url}/chat/completions"}
+
+    pairs = compared(rec, "source")["pairs"]
+
+    assert [(pair["request"], pair["repeated"]) for pair in pairs] == [([place], 0), ([], 1), ([], 1)]

@@ -92,7 +92,7 @@ def test_a_function_that_takes_something_else_is_2_and_told_what_it_must_take(
     done = run(two, "replay", "compare", "one", "two", "--check", "python:my_short_checks:short")
 
     assert (done.code, done.out) == (2, "")
-    assert done.err == ("otel-llm: --check python:my_short_checks:short takes (new); it has to take (recorded, new, request): the "
+    assert done.err == ("otel-llm: check python:my_short_checks:short takes (new); it has to take (recorded, new, request): the "
                         "recorded answer, the new one and what was asked.\n")
 
 
@@ -170,7 +170,7 @@ def test_a_judge_as_a_program_of_its_own_is_recorded_too(two: Recording, sim: Si
 
     assert json.loads(done.stdout)["pairs"][0]["scores"][0]["value"] is not None, done.stderr
     (session,) = re.findall(r"otel-llm show (judge-\w+)", done.stderr)
-    assert json.loads(run(two, "sessions", "--tag", "purpose=judge", "--json").out)[0]["session_id"] == session
+    assert json.loads(run(two, "sessions", "--all", "--tag", "purpose=judge", "--json").out)[0]["session_id"] == session
 
 
 # ---- reports -------------------------------------------------------------------------------------------------------------
@@ -192,6 +192,29 @@ def test_a_report_to_standard_output_is_all_that_stands_there(two: Recording) ->
     done = run(two, "replay", "compare", "one", "two", "--junit", "-")
 
     assert ET.fromstring(done.out.encode()).get("tests") == "1"
+
+
+def cases(rec: Recording, *ids: str) -> set[tuple[str | None, str | None]]:
+    """Class and name of each case, by which CI systems know it again."""
+    root = ET.fromstring(run(rec, "replay", "compare", *ids, "--junit", "-").out.encode())
+    return {(case.get("classname"), case.get("name")) for case in root.iter("testcase")}
+
+
+def test_a_case_of_junit_is_called_the_same_for_every_replay(rec: Recording, client: Any) -> None:
+    talk(client, "one", WORDS.format("Monday"), tool=False)
+    found = []
+    for _ in range(2):
+        replay = json.loads(run(rec, "replay", "reissue", "one", "--repeat", "2", "--json").out)[0]["session_id"]
+        found += [cases(rec, "one"), cases(rec, "one", replay)]
+
+    name = f"1 gpt-4o-mini-2024-07-18: {WORDS.format('Monday')}"
+    assert found == [{("otel-llm.one replay 1", name), ("otel-llm.one replay 2", name)}] * 4
+
+
+@pytest.mark.parametrize(("ids", "name"), [
+    (("one", "two"), "one and two"), (("@1", "@2"), "@1 and @2"), (("one:1", "two:1"), "one:1 and two:1")])
+def test_a_case_of_junit_is_of_the_sessions_as_they_were_named(two: Recording, ids: tuple[str, ...], name: str) -> None:
+    assert {each for each, _ in cases(two, *ids)} == {f"otel-llm.{name}"}
 
 
 @pytest.mark.parametrize("option", ["--html", "--junit"])

@@ -8,16 +8,18 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
+import click
 import pytest
 from rich.cells import cell_len
 
 from cli.program import build
 from cli.terminal import NOW, empty, on_terminal, otel_llm, piped
 from otel_llm.cli.look.rows import call_columns, session_columns
-from otel_llm.cli.verbs import GROUPS, REPLAY_VERBS, VERBS
+from otel_llm.cli.verbs import GROUPS, REPLAY_VERBS, VERBS, root
 from otel_llm.values.errors import StoreDamaged
 from otel_llm.values.session import SessionRow, Step
 from replay.memory_store import T0, URL, MemoryStore, Writer, newcomer
@@ -51,6 +53,31 @@ def test_cli_1_sub_verbs_stand_under_their_verb() -> None:
 
     assert run.code == 0
     assert all(f"  {verb.name} " in run.out and verb.help in run.out for verb in REPLAY_VERBS)
+
+
+def options_of(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every option of a command and those below it that takes a value, with what stands for the value in its help."""
+    context = click.Context(command)
+    for param in command.params:
+        if isinstance(param, click.Option) and not param.is_flag:
+            yield (*path, param.opts[-1], param.make_metavar(context))
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from options_of(found, (*path, name))
+
+
+def test_cli_1_what_an_option_takes_has_a_word_and_not_the_name_of_a_type() -> None:
+    types = {"TEXT", "INTEGER", "INTEGER RANGE", "FLOAT", "FLOAT RANGE"}
+
+    assert [option for option in options_of(root) if option[-1] in types] == []
+
+
+@pytest.mark.parametrize(("verb", "said"), [
+    ("suite", "Exit 0 when every variant passes, 1 when one regressed, 3 when there are not enough answers to say"),
+    ("bisect", "Exit 0 when it fails in none of them, 1 when one is named, 3 when nobody can say, or a cap was reached.")])
+def test_cli_1_where_the_exit_code_is_the_answer_the_help_says_so(verb: str, said: str) -> None:
+    assert said in " ".join(otel_llm(empty(), "replay", verb, "--help").out.split())
 
 
 def test_cli_1_bare_command_names_the_next_useful_command(store: MemoryStore) -> None:
@@ -526,7 +553,7 @@ def test_cli_11_a_fault_of_ours_is_one_sentence_and_debug_shows_the_rest() -> No
     ("session", "No command 'session'. Did you mean sessions"),
     ("xyzzy", "Commands are sessions, show, calls"),
     ("sessions --lmit 3", "--limit"),
-    ("sessions --quux", "Options are --header, --json"),
+    ("sessions --quux", "Options are --all, --header, --json"),
     ("sessions --color sometimes", "'auto', 'always', 'never'"),
     ("calls --status maybe", "status 'maybe' is not usable; good values: ok, error, running, incomplete"),
     ("sessions --status incomplete", "good values: ok, error, recovered, running"),

@@ -162,6 +162,7 @@ def passes(recorded, new, request): return new.text == "yes"
 def measures(recorded, new, request): return len(new.text)
 def explains(recorded, new, request): return False, "because"
 def raises(recorded, new, request): return 1 / 0
+def forgets(recorded, new, request): new.text == "yes"
 def strange(recorded, new, request): return [1]
 def prints(recorded, new, request):
     print("noise")
@@ -181,9 +182,17 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize(("function", "score"), [
     ("passes", PASSED), ("measures", Score(3.0)), ("explains", Score(passed=False, explanation="because")),
     ("raises", Score(explanation="it raised ZeroDivisionError: division by zero")),
-    ("strange", Score(explanation="it gave a list; good values: a Score, True or False, a number"))])
+    ("strange", Score(explanation="it gave a list; good values: a Score, True or False, a number")),
+    ("forgets", Score(explanation="it gave a NoneType; good values: a Score, True or False, a number"))])
 def test_a_function_judges(module: str, function: str, score: Score) -> None:
     assert check(f"python:{module}:{function}", "yes") == score
+
+
+def test_a_function_may_pass_over_answers_that_only_ask_for_tools(module: str) -> None:
+    tools = said("", ("find", "{}"))
+
+    assert [read_check(f"python:{module}:{function}")(tools, tools, None) for function in ("forgets", "explains")] == [
+        None, Score(passed=False, explanation="because")]
 
 
 def test_what_a_function_prints_is_kept_from_the_output(module: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,6 +95,7 @@ class MemoryStore:
               cost: Cost | None, where: Filter) -> bool:
         total = cost.total if cost else None
         return all((
+            not where.kinds or "original" in where.kinds,
             not where.session or session in where.session,
             not where.user or user in where.user,
             not where.model or any(model in where.model for model in models),

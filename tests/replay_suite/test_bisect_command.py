@@ -93,7 +93,7 @@ def test_a_bisect_that_a_cap_ended_is_gone_on_with_and_asks_nothing_twice(
 ) -> None:
     record(client, 8)
     plant(sim, loses())
-    text = CHECK + "[budget]\ncalls = {}\n"
+    text = CHECK + "[budget]\nmax_calls = {}\n"
 
     first = suite(rec.directory, history(tmp_path, 4, 3, text.format(10)), verb="bisect")
     sent = len(sim.exchanges) - 8
@@ -101,7 +101,7 @@ def test_a_bisect_that_a_cap_ended_is_gone_on_with_and_asks_nothing_twice(
 
     bodies = [exchange.request_body for exchange in sim.exchanges[8:]]
     assert (first.code, sent, second.code) == (3, 10, 1)
-    assert "Stopped at budget.calls. 10 of 192 calls were sent." in first.err
+    assert "Stopped at budget.max_calls. 10 of 192 calls were sent." in first.err
     assert second.out.startswith("contains=refund begins to fail at refunds@5")
     assert len(bodies) == len(set(bodies)) == 24
 
@@ -110,7 +110,7 @@ def test_a_bisect_that_a_cap_ended_is_gone_on_with_and_asks_nothing_twice(
     ("", (), "Name the check that begins to fail: --check contains=TEXT"),
     ('checks = ["contains=a", "contains=b"]\n', (), "Name the check that begins to fail: --check contains=a or contains=b"),
     ('checks = ["contains=a", "contains=b"]\n', ("--check", "contains"), "--check 'contains' fits contains=a and contains=b"),
-    (CHECK, ("--check", "nonsense"), "--check 'nonsense' is not usable."),
+    (CHECK, ("--check", "nonsense"), "otel-llm: check 'nonsense' is not usable."),
     ('models = ["a", "b"]\n' + CHECK, (), "prompts and models are crossed here, and a bisect goes along one line"),
     (CHECK, ("--resume",), "No run of the bisect 'suite' in this store."),
     (CHECK, ("--resend-in-doubt",), "--resend-in-doubt goes with --resume."),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from otel_llm.replay.suite.bisect import Seen, enough, first_bad, judge, looks, questions
+from otel_llm.replay.suite.bisect import Seen, Tally, enough, first_bad, judge, looks, questions
 from otel_llm.replay.suite.statistics import Interval, wilson
 
 
@@ -37,14 +37,14 @@ def test_it_looks_after_twice_as_many_each_time() -> None:
     assert [list(looks(most)) for most in (1, 8, 64, 100)] == [[1], [8], [8, 16, 32, 64], [8, 16, 32, 64, 100]]
 
 
-def sampler(rate: float, seed: int) -> tuple[Callable[[int], tuple[int, int]], list[bool]]:
+def sampler(rate: float, seed: int) -> tuple[Callable[[int], Tally], list[bool]]:
     """A model that passes so often."""
     chance = random.Random(seed)
     answers: list[bool] = []
 
-    def sample(size: int) -> tuple[int, int]:
+    def sample(size: int) -> Tally:
         answers.extend(chance.random() < rate for _ in range(size - len(answers)))
-        return sum(answers), len(answers)
+        return Tally(sum(answers), len(answers))
 
     return sample, answers
 
@@ -56,6 +56,18 @@ def test_a_clear_variant_is_asked_a_few_times_and_a_doubtful_one_up_to_the_limit
     assert judge(0, clear, 0.5, 0.05, 64).verdict == "good"
     assert judge(0, near, 0.5, 0.05, 64).verdict == "unclear"
     assert (len(few), len(many)) == (8, 64)
+
+
+def test_a_variant_of_which_nothing_can_be_judged_is_asked_no_more() -> None:
+    sizes: list[int] = []
+
+    def sample(size: int) -> Tally:
+        sizes.append(size)
+        return Tally(0, 0, (("it raised", size),))
+
+    found = judge(0, sample, 0.5, 0.05, 64)
+
+    assert (found.verdict, found.asked, found.undecided, sizes) == ("unclear", 8, (("it raised", 8),), [8])
 
 
 def test_all_looks_together_are_wrong_no_more_often_than_alpha() -> None:

@@ -25,7 +25,7 @@ class TestCalls:
 
         assert purse.grant("a", Need(3)) == Grant(2, None, None, True)
         purse.settle("a", calls=2, cost=0)
-        with pytest.raises(BudgetExceeded, match=r"Stopped at budget.calls. 5 of 9 calls were sent. Raise it in the file and go on "):
+        with pytest.raises(BudgetExceeded, match=r"Stopped at budget.max_calls. 5 of 9 calls were sent. Raise it in the file and go on "):
             purse.grant("b", Need(3))
 
 
@@ -60,14 +60,14 @@ class TestMoney:
         assert purse.grant("b", Need(1, cost=10, most=40), wants_all=True) == Grant(None, 50, None, True)
 
     def test_when_it_is_spent_nothing_is_granted(self) -> None:
-        with pytest.raises(BudgetExceeded, match="Stopped at budget.usd"):
+        with pytest.raises(BudgetExceeded, match="Stopped at budget.max_cost"):
             Purse(Caps(cost=100), 9, cost=100).grant("a", Need(1, cost=1))
 
 
 class TestTime:
     def test_what_is_left_is_granted_and_what_ran_before_counts(self) -> None:
         assert Purse(Caps(seconds=60), 9, elapsed_ns=45 * 10**9).grant("a", Need(1)) == Grant(None, None, 15.0, True)
-        with pytest.raises(BudgetExceeded, match="Stopped at budget.time"):
+        with pytest.raises(BudgetExceeded, match="Stopped at budget.max_time"):
             Purse(Caps(seconds=60), 9, elapsed_ns=60 * 10**9).grant("a", Need(1))
 
 

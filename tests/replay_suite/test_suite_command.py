@@ -139,10 +139,10 @@ class TestVariants:
         self, rec: Recording, client: Any, tmp_path: Path
     ) -> None:
         record(client, 2)
-        file = write_suite(tmp_path, 'name = "money"\nsamples = 2\n' + MODELS + versions("1") + SURE, **{"1": GOOD})
+        file = write_suite(tmp_path, 'name = "money"\nrepeat = 2\n' + MODELS + versions("1") + SURE, **{"1": GOOD})
 
         value = json.loads(suite(rec.directory, file, "--json").out)
-        listed = json.loads(on_store(rec.directory, "sessions", "--tag", "suite=money", "--tag", "variant=refunds@1 gpt-4.1-mini",
+        listed = json.loads(on_store(rec.directory, "sessions", "--all", "--tag", "suite=money", "--tag", "variant=refunds@1 gpt-4.1-mini",
                                      "--json").out)
 
         made = value["variants"][1]["sessions"]
@@ -158,7 +158,7 @@ class TestVariants:
     ) -> None:
         record(client, 8)
         plant(sim, loses())
-        file = write_suite(tmp_path, 'baseline = "recorded"\nsamples = 2\n' + CHECK + versions("2"), **{"2": BAD})
+        file = write_suite(tmp_path, 'baseline = "recorded"\nrepeat = 2\n' + CHECK + versions("2"), **{"2": BAD})
 
         done = suite(rec.directory, file, "--json")
 
@@ -168,17 +168,34 @@ class TestVariants:
         assert value["variants"][1]["difference"]["pairs"] == 8
         assert len(sim.exchanges) == 8 + 16
 
+    @pytest.mark.parametrize(("baseline", "code", "said"), [
+        ("recorded", 3, "about 35 recorded calls would be needed to say: more sessions, not more answers a call"),
+        ("refunds@1", 0, "")])
+    def test_what_is_needed_against_a_recording_is_more_sessions(
+        self, rec: Recording, client: Any, tmp_path: Path, baseline: str, code: int, said: str
+    ) -> None:
+        """36 answers to 12 calls: with the recording that is 12 pairs, with another variant 36."""
+        record(client, 12)
+        file = write_suite(tmp_path, f'baseline = "{baseline}"\nrepeat = 3\n' + CHECK + versions("1", "2"), **{"1": GOOD, "2": GOOD})
+
+        done = suite(rec.directory, file)
+        value = json.loads(suite(rec.directory, file, "--resume", "--json").out)
+
+        assert (done.code, said in " ".join(done.out.split())) == (code, True)
+        assert [(each["needed"], each["needed_of"]) for variant in value["variants"] for each in variant["findings"]] == (
+            [(35, "calls")] * 2 if said else [(None, "answers")])
+
     def test_threaded_answers_flow_on_and_a_turn_that_cannot_be_asked_is_said(
         self, rec: Recording, client: Any, sim: Simulator, tmp_path: Path
     ) -> None:
         record(client, 8, turns=2)
         plant(sim, loses(every=2))
-        file = write_suite(tmp_path, 'mode = "threaded"\n' + ONE + CHECK + versions("1", "2") + SURE, **{"1": GOOD, "2": BAD})
+        file = write_suite(tmp_path, 'threaded = true\n' + ONE + CHECK + versions("1", "2") + SURE, **{"1": GOOD, "2": BAD})
 
         value = json.loads(suite(rec.directory, file, "--json").out)
 
         again = [json.loads(exchange.request_body)["messages"] for exchange in sim.exchanges[16:]]
-        assert (value["mode"], value["variants"][1]["rate"]["passed"], value["variants"][1]["rate"]["of"]) == ("threaded", 8, 16)
+        assert (value["threaded"], value["variants"][1]["rate"]["passed"], value["variants"][1]["rate"]["of"]) == (True, 8, 16)
         assert {messages[2]["content"] for messages in again if len(messages) > 3 and messages[0]["content"] == BAD} == {
             "We cannot help you there.", *(f"order {n}.0: your refund is on its way" for n in (1, 3, 5, 7))}
 
@@ -265,10 +282,10 @@ class TestMoney:
     ) -> None:
         record(client, 2)
 
-        done = suite(rec.directory, write_suite(tmp_path, 'models = ["gpt-4o-mini", "llama-local"]\n[budget]\nusd = 1\n'))
+        done = suite(rec.directory, write_suite(tmp_path, 'models = ["gpt-4o-mini", "llama-local"]\n[budget]\nmax_cost = 1\n'))
 
         assert (done.code, len(sim.exchanges)) == (2, 2)
-        assert "budget.usd cannot be kept: nobody knows what calls of 'llama-local' cost" in done.err
+        assert "budget.max_cost cannot be kept: nobody knows what calls of 'llama-local' cost" in done.err
 
     def test_a_cap_on_money_ends_it_and_is_passed_by_one_call_at_most(
         self, rec: Recording, client: Any, sim: Simulator, tmp_path: Path
@@ -278,17 +295,17 @@ class TestMoney:
         assert cost is not None
 
         done = suite(rec.directory, write_suite(tmp_path, f'models = ["gpt-4o-mini", "gpt-4o-mini-2024-07-18"]\n[budget]\n'
-                                                          f"usd = {9.5 * cost.total / 1e12:.12f}\n"))
+                                                          f"max_cost = {9.5 * cost.total / 1e12:.12f}\n"))
 
         assert done.code == 3
         assert len(sim.exchanges) - 12 in (9, 10)
-        assert f"Stopped at budget.usd. {len(sim.exchanges) - 12} of 24 calls were sent." in " ".join(done.out.split())
+        assert f"Stopped at budget.max_cost. {len(sim.exchanges) - 12} of 24 calls were sent." in " ".join(done.out.split())
 
     def test_a_run_that_a_cap_ended_is_gone_on_with_and_no_call_is_bought_twice(
         self, rec: Recording, client: Any, sim: Simulator, tmp_path: Path
     ) -> None:
         record(client, 10)
-        text = MODELS + CHECK + SURE + "[budget]\ncalls = "
+        text = MODELS + CHECK + SURE + "[budget]\nmax_calls = "
 
         first = suite(rec.directory, write_suite(tmp_path, text + "7"))
         sent = len(sim.exchanges) - 10
@@ -296,7 +313,7 @@ class TestMoney:
         third = suite(rec.directory, write_suite(tmp_path, text + "100"), "--resume")
 
         assert (first.code, sent, second.code, third.code) == (3, 7, 0, 0)
-        assert "Stopped at budget.calls. 7 of 20 calls were sent. Raise it in the file and go on with --resume." in " ".join(
+        assert "Stopped at budget.max_calls. 7 of 20 calls were sent. Raise it in the file and go on with --resume." in " ".join(
             first.out.split())
         assert ("7 calls answered so far" in second.err, "20 calls answered so far" in third.err) == (True, True)
         assert set(asked_again(sim, 10).values()) == {1} and len(asked_again(sim, 10)) == 20
@@ -319,6 +336,23 @@ class TestMoney:
 
 
 class TestTrouble:
+    @pytest.mark.parametrize(("check", "said"), [
+        ("contain=refund", "check 'contain=refund' is not usable. Good values: exact, "),
+        ("regex=(", "check regex='(' is no regular expression: "),
+        ("python:nowhere_at_all:f", "check python:nowhere_at_all:f cannot be loaded: ModuleNotFoundError: "),
+    ])
+    @pytest.mark.parametrize("verb", ["suite", "bisect"])
+    def test_a_check_that_cannot_be_used_is_said_with_its_line(
+        self, rec: Recording, client: Any, tmp_path: Path, verb: str, check: str, said: str
+    ) -> None:
+        record(client, 1)
+        file = write_suite(tmp_path, f"{MODELS}checks = ['{check}']\n")
+
+        done = suite(rec.directory, file, verb=verb)
+
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith(f"otel-llm: {file}, line 2: {said}")
+
     @pytest.mark.parametrize("option", ["--html", "--junit"])
     def test_a_report_that_cannot_be_written_is_said_before_anything_is_sent(
         self, rec: Recording, client: Any, sim: Simulator, tmp_path: Path, option: str
@@ -389,9 +423,23 @@ class TestTrouble:
 
         assert (done.code, "No run of the suite 'suite' in this store." in done.err) == (2, True)
 
-    def test_a_prompt_that_no_call_comes_from_is_said(self, rec: Recording, client: Any, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("verb", ["suite", "bisect"])
+    @pytest.mark.parametrize(("named", "hint"), [("refund", "Did you mean refunds? They come from refunds."), (
+        "other", "They come from refunds.")])
+    def test_a_prompt_that_no_call_comes_from_is_refused_before_anything_is_sent(
+        self, rec: Recording, client: Any, sim: Simulator, tmp_path: Path, verb: str, named: str, hint: str
+    ) -> None:
         record(client, 1)
+        file = write_suite(tmp_path, CHECK + versions("1", "2", prompt=named), **{"1": GOOD, "2": BAD})
 
-        done = suite(rec.directory, write_suite(tmp_path, ONE + versions("1", "2", prompt="other"), **{"1": GOOD, "2": BAD}))
+        done = suite(rec.directory, file, verb=verb)
 
-        assert "Careful: other@2 gpt-4o-mini replaces no prompt: no call of these sessions comes from other." in done.err
+        assert (done.code, len(sim.exchanges)) == (2, 1)
+        assert done.err == f"otel-llm: {file}: no call of these sessions comes from the prompt '{named}'. {hint}\n"
+
+    def test_where_no_call_comes_from_a_prompt_that_is_said_too(self, rec: Recording, client: Any, tmp_path: Path) -> None:
+        client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "echo: refund"}])
+
+        done = suite(rec.directory, write_suite(tmp_path, CHECK + versions("1", "2"), **{"1": GOOD, "2": BAD}))
+
+        assert (done.code, done.err.endswith("the prompt 'refunds'. None comes from a named prompt.\n")) == (2, True)

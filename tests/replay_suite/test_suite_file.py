@@ -15,8 +15,8 @@ from otel_llm.values.errors import ConfigError
 
 WHOLE = """\
 name = "refunds"
-mode = "threaded"
-samples = 3
+threaded = true
+repeat = 3
 checks = ["contains=refund", "schema=order.json", "judge=gpt-4.1"]
 judge_prompt = "rubric.txt"
 baseline = "recorded"
@@ -36,7 +36,7 @@ limit = 9
 order = "random"
 seed = 4
 
-[parameters]
+[set]
 temperature = 0
 
 [[prompts]]
@@ -47,11 +47,11 @@ file = "seven.txt"
 [[variants]]
 name = "short"
 model = "c"
-system_file = "short.txt"
+system = "@short.txt"
 provider = "openai_chat"
 base_url = "http://127.0.0.1:2/v1"
 
-[variants.parameters]
+[variants.set]
 "response_format.type" = "json_object"
 
 [rules]
@@ -62,9 +62,9 @@ max_cost_increase = 0.2
 max_latency_increase = -0.1
 
 [budget]
-calls = 500
-usd = 1.5
-time = "10m"
+max_calls = 500
+max_cost = 1.5
+max_time = "10m"
 """
 
 
@@ -94,14 +94,14 @@ def test_a_whole_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             Rules(0.01, 0.95, 0.05, 0.2, -0.1), Caps(500, 1_500_000_000_000, 600.0), 2, 0, str(tmp_path / "suite.toml")),
         Pick(("ticket-17", "@1"), {"since": "7d", "tag": ("team=shop",), "status": ("ok", "recovered"), "min_cost": "0.5"}, 9,
              "random", 4),
-        "The rubric one.", "prompts")
+        "The rubric one.", "prompts", f"{tmp_path / 'suite.toml'}, line 4")
 
 
 def test_a_short_file_has_defaults_and_the_name_of_the_file(tmp_path: Path) -> None:
     file = write(tmp_path, 'models = ["a", "b"]')
 
     assert read_suite(file) == SuiteFile(
-        Suite("suite", (Variant("a", Changes("a")), Variant("b", Changes("b"))), "a", source=file), Pick(), None, "models")
+        Suite("suite", (Variant("a", Changes("a")), Variant("b", Changes("b"))), "a", source=file), Pick(), None, "models", file)
 
 
 def test_a_variant_can_be_marked_as_the_baseline(tmp_path: Path) -> None:
@@ -125,19 +125,19 @@ TWO = 'models = ["a", "b"]\n'
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    (TWO + "smaples = 3", "line 2: unknown key 'smaples'. Did you mean samples? Good keys: api_key_env, base_url, baseline, budget, "
-                          "checks, concurrency, judge_prompt, mode, models, name, parameters, prompts, provider, retries, rules, "
-                          "samples, sessions, variants"),
+    (TWO + "repaet = 3", "line 2: unknown key 'repaet'. Did you mean repeat? Good keys: api_key_env, base_url, baseline, budget, "
+                         "checks, concurrency, judge_prompt, models, name, prompts, provider, repeat, retries, rules, sessions, "
+                         "set, threaded, variants"),
     (TWO + "\n[rules]\nalpha = 0.05\nmin_pas_rate = 1", "line 5: unknown key 'min_pas_rate' in [rules]. Did you mean min_pass_rate?"),
     ('[[variants]]\nname = "a"\n\n[[variants]]\nname = "b"\nmodell = "x"', "line 6: unknown key 'modell' in [variants]."),
-    (TWO + 'samples = "3"', "line 2: samples = '3' is not usable; good values: a whole number from 1 to 1,000"),
-    (TWO + "samples = true", "line 2: samples = true is not usable; good values: a whole number"),
-    (TWO + 'mode = "warm"', "line 2: mode = 'warm' is not usable; good values: \"frozen\" or \"threaded\""),
+    (TWO + 'repeat = "3"', "line 2: repeat = '3' is not usable; good values: a whole number from 1 to 1,000"),
+    (TWO + "repeat = true", "line 2: repeat = true is not usable; good values: a whole number"),
+    (TWO + 'threaded = "yes"', "line 2: threaded = 'yes' is not usable; good values: true or false"),
     (TWO + "[rules]\nalpha = 0.6", "line 3: alpha = 0.6 in [rules] is not usable; good values: a number above 0 to 0.5"),
-    (TWO + '[budget]\ntime = "soon"', "line 3: time 'soon' is no length of time; good values: 90s, 2m, 1h, 500ms"),
+    (TWO + '[budget]\nmax_time = "soon"', "line 3: max_time 'soon' is no length of time; good values: 90s, 2m, 1h, 500ms"),
     (TWO + '[sessions]\norder = "oldest"', "line 3: order = 'oldest' in [sessions] is not usable; good values: \"newest\" or"),
     (TWO + "[sessions]\nseed = 3", 'line 3: seed is for order = "random"'),
-    (TWO + "[parameters]\nwhen = 2025-01-01", "line 3: when = datetime.date(2025, 1, 1) in [parameters] is not usable; good values: what"),
+    (TWO + "[set]\nwhen = 2025-01-01", "line 3: when = datetime.date(2025, 1, 1) in [set] is not usable; good values: what"),
     (TWO + 'prompts = { name = "p", version = "1", fil = "x" }', "line 2: unknown key 'fil' in [prompts]. Did you mean file?"),
     (TWO + 'baseline = "c"', "line 2: baseline = 'c' is not usable; good values: a, b, \"recorded\""),
     (TWO + 'judge_prompt = "rubric.txt"', 'line 2: judge_prompt is for a judge; add "judge=MODEL" to checks'),
@@ -149,7 +149,7 @@ TWO = 'models = ["a", "b"]\n'
     ('[[variants]]\nname = "a,b"', "line 2: name = 'a,b' in [variants] is not usable; good values: up to 100 letters without a comma"),
     ('[[variants]]\nname = "a"\n[[variants]]\nname = "a"', "two variants are called 'a'; each needs a name of its own"),
     ('[[variants]]\nrecorded = true\nmodel = "a"', "line 2: the recorded answers are what they are"),
-    ('[[variants]]\nname = "a"\nsystem = "x"\nsystem_file = "short.txt"', "line 4: system and system_file are two ways"),
+    ('[[variants]]\nname = "a"\nsystem = "@no.txt"', "line 3: system: the file 'no.txt' cannot be read: No such file or directory"),
     ('[[variants]]\nname = "a"\nbaseline = true\n[[variants]]\nname = "b"\nbaseline = true', "there is more than one baseline: a, b"),
     ("models = [", "is no TOML: "),
 ])
@@ -169,8 +169,8 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("place", "line"), [
-    (("name",), 1), (("sessions",), 13), (("sessions", "limit"), 19), (("prompts", 0, "file"), 29), (("variants", 0, "parameters"), 38),
-    (("variants", 0, "parameters", "nothing"), 38), (("nowhere",), None)])
+    (("name",), 1), (("sessions",), 13), (("sessions", "limit"), 19), (("prompts", 0, "file"), 29), (("variants", 0, "set"), 38),
+    (("variants", 0, "set", "nothing"), 38), (("nowhere",), None)])
 def test_lines_are_found_by_the_place_of_a_key(place: tuple[str | int, ...], line: int | None) -> None:
     assert line_of(WHOLE, place) == line
 

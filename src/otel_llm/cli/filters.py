@@ -47,7 +47,7 @@ def filter_options(*, statuses: Sequence[str], session: bool) -> Callable[[Calla
             click.option("--tag", multiple=True, metavar="KEY=VALUE", help="With this tag."),
             click.option("--model", multiple=True, metavar="NAME", help="By this model; a,b means either."),
             click.option("--status", multiple=True, metavar="STATUS", help=f"One of {', '.join(statuses)}; a,b means either."),
-            click.option("--originals", is_flag=True, help="Leave out what replays another session, or was forked from one."),
+            click.option("--originals", is_flag=True, help="Leave out replays, forks, and what suites and judges made."),
             click.option("--min-cost", metavar="USD", help="Cost at least this much."),
             click.option("--max-cost", metavar="USD", help="Cost at most this much."),
             click.option("--where", multiple=True, metavar="KEY=VALUE",
@@ -95,7 +95,7 @@ def make_filter(
         tags=tagged,
         min_cost=None if min_cost is None else read_usd(min_cost, "--min-cost"),
         max_cost=None if max_cost is None else read_usd(max_cost, "--max-cost"),
-        originals=originals,
+        kinds=("original",) if originals else (),
     )
     return replace(result, **wanted)  # type: ignore[arg-type]
 

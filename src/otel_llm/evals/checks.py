@@ -44,7 +44,7 @@ def read_checks(given: Sequence[str], *, client: Client | None = None, rubric: s
     """
     twice = next((text for text in given if given.count(text) > 1), None)
     if twice is not None:
-        raise ConfigError(f"--check {twice} is given twice")
+        raise ConfigError(f"check {twice} is given twice")
     return [read_check(text, client=client, rubric=rubric) for text in given]
 
 
@@ -62,7 +62,7 @@ def read_check(text: str, *, client: Client | None = None, rubric: str | None = 
     if name in _WITH_ARGUMENT and argument:
         return _WITH_ARGUMENT[name](argument, text)
     missing = f" {name} needs a value behind `=`." if name in (*_WITH_ARGUMENT, "judge") and not argument else ""
-    raise ConfigError(f"--check {text!r} is not usable.{missing} Good values: {', '.join(FORMS)}")
+    raise ConfigError(f"check {text!r} is not usable.{missing} Good values: {', '.join(FORMS)}")
 
 
 def judge_models(given: Sequence[str]) -> list[str]:
@@ -76,5 +76,5 @@ def _share(text: str, number: str) -> float:
     except ValueError:
         share = math.nan
     if not 0 <= share <= 1:
-        raise ConfigError(f"--check {text!r} is not usable; good values: similarity>=0 to similarity>=1")
+        raise ConfigError(f"check {text!r} is not usable; good values: similarity>=0 to similarity>=1")
     return share

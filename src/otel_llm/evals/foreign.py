@@ -2,8 +2,9 @@
 
 The module is imported, from the current directory too, because the user named it; nothing is evaluated. The function is called
 as `function(recorded, new, request)`, with two answers (`otel_llm.values.evaluation.Answer`) and what was asked, and gives a
-`Score`, a bool (the verdict), a number (a measure), or a pair of one of these and an explanation. What it prints goes to standard
-error. What it raises makes the score undecided.
+`Score`, a bool (the verdict), a number (a measure), or a pair of one of these and an explanation; None where both answers
+only ask for tools, so that there are no words to judge (elsewhere None is a `return` that was forgotten, and undecided). What it
+prints goes to standard error. What it raises makes the score undecided.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from otel_llm.values.call import Request
 from otel_llm.values.errors import ConfigError
-from otel_llm.values.evaluation import Answer, Score
+from otel_llm.values.evaluation import Answer, Score, has_words
 
 MAX_MESSAGE = 500
 
@@ -30,10 +31,11 @@ class Foreign:
         self.name = name
         self._function = _load(target)
 
-    def __call__(self, recorded: Answer, new: Answer, request: Request | None) -> Score:
+    def __call__(self, recorded: Answer, new: Answer, request: Request | None) -> Score | None:
         try:
             with redirect_stdout(sys.stderr):
-                return score_of(self._function(recorded, new, request))
+                given = self._function(recorded, new, request)
+            return score_of(given) if given is not None or has_words(recorded, new) else None
         except Exception as error:
             return Score(explanation=f"it raised {type(error).__name__}: {error}"[:MAX_MESSAGE])
 
@@ -56,18 +58,18 @@ def score_of(given: object) -> Score:
 def _load(target: str) -> Callable[..., Any]:
     module, colon, name = target.partition(":")
     if not (module and colon and name):
-        raise ConfigError(f"--check python:{target} is not usable; good values: python:module:function")
+        raise ConfigError(f"check python:{target} is not usable; good values: python:module:function")
     sys.path.insert(0, os.getcwd())
     try:
         found: Any = import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
     except Exception as error:
-        raise ConfigError(f"--check python:{target} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"check python:{target} cannot be loaded: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(os.getcwd())
     if not callable(found):
-        raise ConfigError(f"--check python:{target} is a {type(found).__name__}; it has to be a function")
+        raise ConfigError(f"check python:{target} is a {type(found).__name__}; it has to be a function")
     function: Callable[..., Any] = found
     _check_signature(function, target)
     return function
@@ -81,5 +83,5 @@ def _check_signature(function: Callable[..., Any], target: str) -> None:
     try:
         signature.bind(None, None, None)
     except TypeError:
-        raise ConfigError(f"--check python:{target} takes {signature}; it has to take (recorded, new, request): the recorded "
+        raise ConfigError(f"check python:{target} takes {signature}; it has to take (recorded, new, request): the recorded "
                           "answer, the new one and what was asked.") from None

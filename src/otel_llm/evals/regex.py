@@ -39,7 +39,7 @@ class Regex:
         try:
             re.compile(self.pattern)
         except (re.error, OverflowError, RecursionError) as error:
-            raise ConfigError(f"--check regex={self.pattern!r} is no regular expression: {error}") from None
+            raise ConfigError(f"check regex={self.pattern!r} is no regular expression: {error}") from None
 
     def __call__(self, recorded: Answer, new: Answer, request: Request | None) -> Score | None:
         if not has_words(recorded, new):

@@ -29,18 +29,18 @@ class Schema:
             jsonschema: Any = import_module("jsonschema")
             registry: Any = import_module("referencing").Registry()
         except ImportError:
-            raise ConfigError("--check schema needs jsonschema: pip install 'otel-llm[checks]'") from None
+            raise ConfigError("check schema needs jsonschema: pip install 'otel-llm[checks]'") from None
         try:
             schema = json.loads(Path(path).read_bytes())
         except OSError as error:
-            raise ConfigError(f"--check schema={path}: {(error.strerror or str(error)).lower()}") from None
+            raise ConfigError(f"check schema={path}: {(error.strerror or str(error)).lower()}") from None
         except (ValueError, RecursionError) as error:
-            raise ConfigError(f"--check schema={path}: the file is no JSON: {error}") from None
+            raise ConfigError(f"check schema={path}: the file is no JSON: {error}") from None
         kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
         try:
             kind.check_schema(schema)
         except (jsonschema.SchemaError, RecursionError, TypeError) as error:
-            raise ConfigError(f"--check schema={path}: it is no JSON Schema: {getattr(error, 'message', error)}") from None
+            raise ConfigError(f"check schema={path}: it is no JSON Schema: {getattr(error, 'message', error)}") from None
         self._validator = kind(schema, registry=registry)
 
     def __call__(self, recorded: Answer, new: Answer, request: Request | None) -> Score | None:

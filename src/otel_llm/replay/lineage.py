@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count
+from dataclasses import dataclass
 
 from otel_llm import semconv
 from otel_llm.values.errors import NotFound
 from otel_llm.values.session import Filter, SessionRow, Step
 from otel_llm.values.store import Store
 
-PAGE = 200
+MOST = 10_000
+"""Replays of one session that are looked at."""
+LIVE = frozenset({"frozen", "threaded", "fork"})
+"""Modes of replays in which a model was asked."""
 MAX_CHAIN = 20
 """Replays of replays of …: so many are followed."""
 
@@ -45,19 +48,43 @@ def original(store: Store, session_id: str) -> str:
     return at
 
 
-def newest_replay(store: Store, session_id: str) -> str | None:
-    """The session that was last made by replaying this one; None when there is none."""
-    source = row_of(store, session_id)
+@dataclass(frozen=True, slots=True)
+class Replays:
+    """The replays of a session: the one that stands for them, whether a model was asked in it, and how many there are."""
+
+    chosen: str
+    is_live: bool
+    count: int
+
+
+def replays_of(store: Store, session_id: str) -> Replays | None:
+    """The replays of a session; None when there are none.
+
+    The newest that asked a model anew (a reissue, a fork) stands for them: a rerun has the answers of the recording, and says
+    nothing of them. What a suite or a bisect made comes last, since nobody asked for it by itself.
+    """
     recorded = {r.session_id for r in store.replays(session_id) if r.source_session_id == session_id != r.session_id}
-    since = Filter(since_ns=source.first_ns if source is not None else None)
-    for offset in count(0, PAGE):
-        page = store.sessions(since, limit=PAGE, offset=offset)
-        for row in page:
-            if row.session_id in recorded or (row.replay_of == session_id != row.session_id):
-                return row.session_id
-        if len(page) < PAGE:
-            return None
-    return None
+    found = {row.session_id: row for row in store.branches(session_id, limit=MOST)}
+    found |= {name: row for name in recorded - found.keys() if (row := row_of(store, name)) is not None}
+    newest = sorted(found.values(), key=lambda row: row.last_ns, reverse=True)
+    made = [row for row in newest if row.kind != "trial"]
+    live = next((row for row in made if row.session_id in recorded or _mode(store, row.session_id) in LIVE), None)
+    chosen = live or next(iter(made or newest), None)
+    return None if chosen is None else Replays(chosen.session_id, live is not None, len(newest))
+
+
+def newest_repeat(store: Store, session_id: str, span_id: str) -> str | None:
+    """The call that last repeated this one in a reissue, of a suite only when there is no other; None when there is none."""
+    found = [record for record in store.replays(session_id) if record.source_span_id == span_id]
+    trials = {name for name in {record.session_id for record in found} if (row := row_of(store, name)) and row.kind == "trial"}
+    newest = max(found, key=lambda record: (record.session_id not in trials, record.time_ns), default=None)
+    return None if newest is None else newest.span_id
+
+
+def _mode(store: Store, session_id: str) -> object:
+    """How the steps of a replay came about; the same for all of them."""
+    steps = store.steps(session_id)
+    return _attribute(store, steps[0], semconv.OTEL_LLM_REPLAY_MODE) if steps else None
 
 
 def sources(store: Store, session_id: str, steps: Sequence[Step]) -> dict[str, str]:

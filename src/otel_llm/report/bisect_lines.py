@@ -4,10 +4,11 @@ The JSON is public:
 
     {"suite", "run", "check", "threshold", "alpha", "outcome": "found" | "all good" | "all bad" | "inconclusive",
      "last_good": name | null, "first_bad": name | null, "calls", "cost_pico_usd",
-     "variants": [{"name", "verdict": "good" | "bad" | "unclear", "passed", "of", "rate", "low", "high", "asked", "order"} |
-                  {"name"}]}
+     "variants": [{"name", "verdict": "good" | "bad" | "unclear", "passed", "of", "rate", "low", "high", "asked",
+                   "undecided": [{"reason", "count"}], "order"} | {"name"}]}
 
-Variants that were not asked have their name alone; `order` says which was asked first.
+Variants that were not asked have their name alone; `order` says which was asked first, `undecided` why answers could not be
+judged.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from otel_llm.cli.output import Line
 from otel_llm.cli.safe import line
 from otel_llm.cli.table import Column, aligned
 from otel_llm.replay.suite.bisect import Found, Seen
-from otel_llm.report.suite_lines import USUAL_WIDTH, hundred, wrapped
+from otel_llm.report.suite_lines import USUAL_WIDTH, hundred, undecided_text, wrapped
 
 STYLES = {"good": "ok", "bad": "error", "unclear": "recovered"}
 
@@ -96,9 +97,23 @@ def headline(result: Bisect) -> str:
             return f"{check} fails in none of the variants; {last}, the last one, is good."
     seen = result.found.unclear
     name = line(result.names[seen.place]) if seen is not None else ""
-    answers = numbers.plural(seen.of if seen is not None else 0, "answer")
-    return (f"Inconclusive: after {answers} nobody can say on which side of {hundred(result.threshold)} % {name} is. "
-            "Raise --max-samples, or move --threshold.")
+    judged, why = (seen.of, why_text(seen)) if seen is not None else (0, "")
+    if not judged:
+        return (f"Inconclusive: {check} could judge no answer of {name} ({why or 'there is nothing that it looks at'}). No more "
+                "was asked. When the check is right, go on with --resume, which asks nothing again.")
+    return (f"Inconclusive: after {numbers.plural(judged, 'answer')} nobody can say on which side of {hundred(result.threshold)} "
+            f"% {name} is{f' ({why})' if why else ''}. Raise --max-samples, or move --threshold.")
+
+
+def passed_text(seen: Seen) -> str:
+    """`7 of 8 passed, 1 undecided: it raised …`."""
+    return ", ".join(filter(None, (f"{seen.passed} of {seen.of} passed", why_text(seen))))
+
+
+def why_text(seen: Seen) -> str:
+    """Why answers of a variant could not be judged; nothing when all could."""
+    undecided = sum(count for _, count in seen.undecided)
+    return undecided_text(undecided, seen.undecided) if undecided else ""
 
 
 def _columns(result: Bisect) -> list[Column[Seen]]:

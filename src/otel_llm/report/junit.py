@@ -2,7 +2,8 @@
 
 What Jenkins and GitLab accept is the common ground: `testsuites`, `testsuite`, `testcase` with one of `failure`, `error` and
 `skipped`. A difference is a failure, with the difference as its text; an error where there was an answer is an error; a step
-whose answer nobody knows is skipped. Characters that XML cannot hold are written as `\\ufffe`.
+whose answer nobody knows is skipped. CI systems know a case again by its class and name, so that neither has an id that is new in
+every run. Characters that XML cannot hold are written as `\\ufffe`.
 
 Source: https://github.com/testmoapp/junitxml
 """
@@ -71,7 +72,7 @@ def _case(comparison: Comparison, pair: Pair, seen: Counter[str]) -> tuple[ET.El
     figure = pair.figures.get("duration_ns")
     lasted = figure.new if figure is not None and isinstance(figure.new, int) else 0
     case = ET.Element("testcase", {
-        "classname": as_attribute(f"otel-llm.{comparison.title.replace('.', '_')}"), "name": unique, "time": _seconds(lasted)})
+        "classname": as_attribute(f"otel-llm.{_class(comparison, pair)}"), "name": unique, "time": _seconds(lasted)})
     if comparison.source is not None:
         case.set("file", as_attribute(comparison.source))
     kind = ""
@@ -83,6 +84,12 @@ def _case(comparison: Comparison, pair: Pair, seen: Counter[str]) -> tuple[ET.El
             end.set("type", "check" if pair.status == "same" else pair.status)
             end.text = legal(safe(pair_text(pair, MAX_TEXT)))
     return case, kind, lasted
+
+
+def _class(comparison: Comparison, pair: Pair) -> str:
+    """What the cases of one side are called together, without dots, which would nest them."""
+    several = f" {comparison.sides[pair.side].label}" if len(comparison.sides) > 2 else ""
+    return f"{comparison.name or comparison.title}{several}".replace(".", "_")
 
 
 def message(comparison: Comparison, pair: Pair) -> str:

@@ -1,7 +1,7 @@
 """A suite as lines: a table of its variants, then what each rule says of those that do not pass, with answers that failed.
 
     refunds  regressed
-    50 sessions, frozen, 1 answer a call; 95 % intervals; run suite-0123456789ab
+    50 sessions, 1 answer a call; 95 % intervals; run suite-0123456789ab
 
     VARIANT                PASSED            DIFF  P        COST   LATENCY  VERDICT
     refunds@1 gpt-4o-mini  100 % (93–100)                                   baseline
@@ -17,13 +17,13 @@ DIFF is in points; P is that of the paired test, corrected for the number of var
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from otel_llm.cli import numbers
 from otel_llm.cli.output import Line, Piece
 from otel_llm.cli.safe import line
 from otel_llm.cli.table import Column, aligned
-from otel_llm.replay.suite.results import Difference, FigureChange, Finding, Rate, SuiteResult, VariantResult, Verdict
+from otel_llm.replay.suite.results import Difference, FigureChange, Finding, Rate, Reasons, SuiteResult, VariantResult, Verdict
 from otel_llm.replay.suite.statistics import Interval
 from otel_llm.report.lines import MARKS, score_line
 from otel_llm.report.lines import wrapped as wrapped_lines
@@ -45,7 +45,7 @@ def suite_lines(result: SuiteResult, *, width: int | None = None) -> Iterator[Li
     yield []
     yield from aligned(result.variants, columns(), room)
     for variant in result.variants:
-        if variant.findings and (variant.verdict != "pass" or variant.rate.unknown):
+        if (variant.findings and variant.verdict != "pass") or variant.rate.unknown:
             yield []
             yield [(line(variant.name), "bold"), (f"  {variant.verdict}", STYLES[variant.verdict])]
             for pieces in _reasons(variant):
@@ -66,8 +66,8 @@ def wrapped(pieces: Line, width: int, indent: str) -> Iterator[Line]:
 def about(result: SuiteResult) -> str:
     """What was asked, in a line."""
     suite = result.suite
-    return (f"{numbers.plural(result.sessions, 'session')}, {'threaded' if suite.is_threaded else 'frozen'}, "
-            f"{numbers.plural(suite.samples, 'answer')} a call; {100 * suite.rules.level:g} % intervals; run {result.run_id}")
+    return (f"{numbers.plural(result.sessions, 'session')}, {'threaded, ' if suite.is_threaded else ''}"
+            f"{numbers.plural(suite.repeat, 'answer')} a call; {100 * suite.rules.level:g} % intervals; run {result.run_id}")
 
 
 def verdict(result: SuiteResult) -> Piece:
@@ -143,9 +143,23 @@ def _reasons(variant: VariantResult) -> Iterator[Line]:
     for check in variant.checks:
         rate = check.rate
         if rate.passed < rate.of or rate.unknown:
-            unknown = f", {rate.unknown:,} undecided" if rate.unknown else ""
+            unknown = f", {undecided_text(rate.unknown, check.undecided)}" if rate.unknown else ""
             p = f", p = {p_text(check.difference.p_adjusted)}" if check.difference is not None and len(variant.checks) > 1 else ""
             yield [("check ", "dim"), (line(check.name), "bold"), (f"  passed {rate.passed:,} of {rate.of:,}{unknown}{p}", "")]
+
+
+def undecided_text(count: int, reasons: Reasons) -> str:
+    """How many answers could not be judged, and the most frequent reason."""
+    reason, times = reasons[0] if reasons else ("", 0)
+    most = f" ({times:,} of them)" if times < count else ""
+    return f"{count:,} undecided{most}: {line(reason)}" if reason else f"{count:,} undecided"
+
+
+def reasons_text(variant: VariantResult, findings: Iterable[Finding]) -> str:
+    """What rules say of a variant, and why answers of it could not be judged, in one line."""
+    undecided = [f"check {line(check.name)}: {undecided_text(check.rate.unknown, check.undecided)}"
+                 for check in variant.checks if check.rate.unknown]
+    return "; ".join([*(finding_text(variant, each) for each in findings), *undecided])
 
 
 def finding_text(variant: VariantResult, finding: Finding) -> str:
@@ -175,6 +189,8 @@ def _needed(finding: Finding) -> str:
     if finding.verdict != "inconclusive":
         return ""
     if finding.needed is not None:
+        if finding.needed_of == "calls":
+            return f"; about {finding.needed:,} recorded calls would be needed to say: more sessions, not more answers a call"
         return f"; about {finding.needed:,} answers would be needed to say"
     if finding.unknown:
         return f"; {numbers.plural(finding.unknown, 'answer')} could not be judged"

@@ -17,7 +17,7 @@ from otel_llm.replay.suite.results import SuiteResult, VariantResult
 from otel_llm.report.github import command, github
 from otel_llm.report.html import MAX_PAIRS, html
 from otel_llm.report.junit import as_attribute, junit
-from otel_llm.report.suite_lines import about, cell, finding_text, p_text, points, rate_text, totals_text, verdict
+from otel_llm.report.suite_lines import about, cell, p_text, points, rate_text, reasons_text, totals_text, verdict
 from otel_llm.values.comparison import Comparison
 
 LEVELS = {"regressed": "error", "inconclusive": "warning", "pass": "notice", "baseline": "notice"}
@@ -42,7 +42,7 @@ def suite_junit(result: SuiteResult) -> str:
             kind = {"regressed": "failure", "inconclusive": "skipped"}.get(finding.verdict)
             if kind is not None:
                 counts["failures" if kind == "failure" else kind] += 1
-                made = ET.SubElement(case, kind, {"message": as_attribute(finding_text(variant, finding))})
+                made = ET.SubElement(case, kind, {"message": as_attribute(reasons_text(variant, [finding]))})
                 if kind == "failure":
                     made.set("type", finding.rule)
     if result.stopped is not None:
@@ -62,7 +62,7 @@ def suite_github(result: SuiteResult) -> Iterator[str]:
     """The commands, one a line."""
     for variant in result.variants:
         if variant.verdict in ("regressed", "inconclusive"):
-            reasons = "; ".join(finding_text(variant, each) for each in variant.findings if each.verdict == variant.verdict)
+            reasons = reasons_text(variant, [each for each in variant.findings if each.verdict == variant.verdict])
             yield command(LEVELS[variant.verdict], reasons,
                           {"file": result.suite.source, "title": f"{result.suite.name}: {variant.name} {variant.verdict}"})
     yield from github(_by_variant(result))
@@ -118,7 +118,7 @@ def _summary(result: SuiteResult) -> Iterator[str]:
 
 def _row(variant: VariantResult) -> str:
     found = variant.difference
-    reasons = "; ".join(finding_text(variant, each) for each in variant.findings if each.verdict != "pass")
+    reasons = reasons_text(variant, [each for each in variant.findings if each.verdict != "pass"])
     cells = (line(variant.name), rate_text(variant.rate), "" if found is None else points(found.change),
              "" if found is None else p_text(found.p_adjusted), totals_text(variant.figure("cost")) if found else "",
              cell(variant, "cost"), totals_text(variant.figure("latency")) if found else "", cell(variant, "latency"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from otel_llm.store.rows import STATE
+from otel_llm.store.rows import KIND, STATE
 from otel_llm.values.session import Filter
 
 
@@ -68,8 +68,7 @@ def _common(out: Conditions, where: Filter, *, start: str, cost: str, tags: str)
     for key, choices in where.tags.items():
         among = f" AND e.value IN ({', '.join('?' * len(choices))})" if choices else ""
         out.add(f"EXISTS (SELECT 1 FROM json_each({tags}) e WHERE e.key = ?{among})", key, *choices)  # noqa: S608
-    if where.originals:
-        out.add("n.replay_of IS NULL")
+    out.among(KIND, where.kinds)
 
 
 def _of_step(out: Conditions, where: Filter) -> None:

@@ -1,4 +1,4 @@
-"""What a user meant by an id: a full id, the beginning of one, `@2` for the second newest session, `sess-…:3` for a call.
+"""What a user meant by an id: a full id, the beginning of one, `@2` for the second session of the list, `sess-…:3` for a call.
 
 Ids are looked for in this order: a session's id as it is; `…:N`, the Nth call of a session; a full span or trace id; the
 beginning of any of them, when it fits one only. What fits nothing is answered with what looks like it.
@@ -11,8 +11,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from otel_llm.store.rows import KIND
 from otel_llm.values.errors import Ambiguous, NotFound
-from otel_llm.values.session import Ref
+from otel_llm.values.session import LISTED, Ref
 
 SHORTEST = 4
 SHOWN = 8
@@ -57,13 +58,14 @@ def near(execute: Execute, given: str) -> list[str]:
 
 
 def _session(execute: Execute, text: str) -> str | None:
-    """The session of this very id, or that which `@N` counts from the newest."""
+    """The session of this very id, or that which `@N` counts from the newest of those that are listed."""
     row = execute("SELECT session_id FROM session WHERE session_id = ?", (text,)).fetchone()
     if row is None and text.startswith("@") and text[1:].isdigit() and int(text[1:]) > 0:
-        row = execute("SELECT session_id FROM session ORDER BY last_ns DESC, session DESC LIMIT 1 OFFSET ?",
-                      (min(int(text[1:]), 2**31) - 1,)).fetchone()
+        listed = f"FROM session n WHERE n.steps > 0 AND {KIND} IN ({', '.join('?' * len(LISTED))})"
+        row = execute(f"SELECT n.session_id {listed} ORDER BY n.last_ns DESC, n.session DESC LIMIT 1 OFFSET ?",  # noqa: S608
+                      (*LISTED, min(int(text[1:]), 2**31) - 1)).fetchone()
         if row is None:
-            count = execute("SELECT count(*) FROM session", ()).fetchone()[0]
+            count = execute(f"SELECT count(*) {listed}", LISTED).fetchone()[0]  # noqa: S608
             raise NotFound("session", text, [f"@{count}"] if count else [])
     return None if row is None else str(row[0])
 

@@ -44,7 +44,11 @@ SESSION_COLUMNS = (
     "session_id", "title", "first_ns", "last_ns", "turns", "calls", "steps", "errors", "status", *USAGE_COLUMNS, "more_usage",
     "cost", "cost_input", "cost_output", "unpriced_calls", "models", "user_id", "tags", "service", "inferred", "replay_of",
 )
-SELECT_SESSION = f"SELECT {', '.join('n.' + c for c in SESSION_COLUMNS)} FROM session n"  # noqa: S608
+KIND = ("CASE WHEN n.session_id GLOB 'judge-*' AND json_extract(n.tags, '$.purpose') = 'judge' THEN 'judge'"
+        " WHEN n.replay_of IS NULL THEN 'original'"
+        " WHEN json_extract(n.tags, '$.suite_run') IS NULL THEN 'replay' ELSE 'trial' END")
+"""The kind of a session `n`, by what it carries: a judge's is named after it and has a tag, a trial has those of its suite."""
+SELECT_SESSION = f"SELECT {', '.join('n.' + c for c in SESSION_COLUMNS)}, {KIND} FROM session n"  # noqa: S608
 
 _U = len(USAGE_COLUMNS)
 
@@ -70,12 +74,12 @@ def step_of(row: Sequence[Any]) -> Step:
 def session_of(row: Sequence[Any]) -> SessionRow:
     """The session of a row that `SELECT_SESSION` gives."""
     session_id, title, first_ns, last_ns, turns, calls, steps, errors, status = row[:9]
-    more, cost, cost_input, cost_output, unpriced, models, user_id, tags, service, inferred, replay_of = row[9 + _U :]
+    more, cost, cost_input, cost_output, unpriced, models, user_id, tags, service, inferred, replay_of, kind = row[9 + _U :]
     return SessionRow(
         session_id=session_id, title=title, first_ns=first_ns, last_ns=last_ns, turns=turns, calls=calls, steps=steps,
         errors=errors, status=status, usage=usage_of(row[9 : 9 + _U], more), cost=cost_of(cost, cost_input, cost_output),
         unpriced_calls=unpriced, models=tuple(json.loads(models)), user_id=user_id, tags=json.loads(tags) if tags else {},
-        service=service, inferred=bool(inferred), replay_of=replay_of,
+        service=service, inferred=bool(inferred), replay_of=replay_of, kind=kind,
     )
 
 

@@ -160,7 +160,8 @@ class Side:
 class Comparison:
     """All of it. `decided_by` says what a pair must hold to pass: no difference, or (where a check decided) the checks.
 
-    `source` is the file that asked for the comparison, if one did; reports point there.
+    `source` is the file that asked for the comparison, if one did; reports point there. `name` is what it is called in every run,
+    for those who keep a history of it; the title has ids of sessions, which a new replay does not share.
     """
 
     title: str
@@ -169,6 +170,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
     decided_by: DecidedBy = "difference"
     source: str | None = None
+    name: str = ""
 
     def passes(self, pair: Pair) -> bool:
         """Whether a pair is as it should be."""

@@ -13,6 +13,11 @@ from otel_llm.values.call import Cost, Usage
 
 State = Literal["ok", "error", "running", "incomplete"]
 Exactness = Literal["exact", "partial", "none"]
+SessionKind = Literal["original", "replay", "trial", "judge"]
+"""How a session came about: recorded from a program; a reissue, a rerun or a fork of one; made by a suite or a bisect, of one
+session in one variant; or what judges were asked."""
+LISTED: tuple[SessionKind, ...] = ("original", "replay")
+"""Sessions that a person made one by one: they are listed, and `@1` counts among them. The others come by the dozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class SessionRow:
     inferred: bool = False
     replay_of: str | None = None
     """The session that this one replays or was forked from."""
+    kind: SessionKind = "original"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,7 @@ class Filter:
     """Which sessions or calls: every field that is given must hold; of several values in one field any may.
 
     `since_ns` and `until_ns` bound the start. `tags` maps a key to the values that are welcome; none are: any value. Costs are
-    pico-USD. `originals` leaves out sessions that replay another, and their calls.
+    pico-USD. `kinds` are those of sessions, and of the sessions of calls; none are: any kind.
     """
 
     since_ns: int | None = None
@@ -155,7 +161,7 @@ class Filter:
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     min_cost: int | None = None
     max_cost: int | None = None
-    originals: bool = False
+    kinds: tuple[SessionKind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

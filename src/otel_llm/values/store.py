@@ -35,8 +35,8 @@ class Store(Protocol):
     def resolve(self, given: str) -> Ref:
         """The thing that an id, a unique prefix of at least 4 characters, `@N` or `session:N` names.
 
-        `@1` is the newest session, `sess-…:3` the third call of a session. Raises `NotFound` with the nearest ids, or
-        `Ambiguous`.
+        `@1` is the newest session that is listed (`LISTED`), `sess-…:3` the third call of a session. Raises `NotFound` with the
+        nearest ids, or `Ambiguous`.
         """
 
     def exchange(self, span_id: str) -> Exchange:

@@ -21,7 +21,7 @@ from otel_llm.replay.view import Totals
 @click.command(epilog=drop_order(call_columns(0)))
 @filter_options(statuses=CALL_STATUS, session=True)
 @order_options(CALL_ORDERS)
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many.")
 @form_options
 @pass_app
 def calls(

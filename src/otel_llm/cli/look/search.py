@@ -35,7 +35,7 @@ def hit_columns(now_ns: int) -> list[Column[Hit]]:
 @click.command(epilog=drop_order(hit_columns(0)))
 @click.argument("text", nargs=-1, required=True)
 @filter_options(statuses=CALL_STATUS, session=True)
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many.")
 @form_options
 @pass_app
 def search(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -16,28 +17,35 @@ from otel_llm.cli.look.rows_order import SESSION_ORDERS, listed, make_order, ord
 from otel_llm.cli.output import note
 from otel_llm.cli.table import drop_order, form_options, print_rows
 from otel_llm.replay.view import add
-from otel_llm.values.session import Filter, SessionRow
+from otel_llm.values.session import LISTED, Filter, SessionKind, SessionRow
+
+MADE_BY_THE_DOZEN: tuple[SessionKind, ...] = ("trial", "judge")
 
 
 @click.command(epilog=drop_order(session_columns(0)))
 @filter_options(statuses=SESSION_STATUS, session=False)
 @order_options(SESSION_ORDERS)
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@click.option("--all", "is_all", is_flag=True, help="Also what suites, bisects and judges made.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many.")
 @form_options
 @pass_app
 def sessions(
-    app: App, /, limit: int, form: str | None, header: bool, sort: str, min_duration: str | None, **given: Any
+    app: App, /, limit: int, is_all: bool, form: str | None, header: bool, sort: str, min_duration: str | None, **given: Any
 ) -> None:
-    """List sessions, newest first, with totals. A replay is marked with the session that it repeats."""
+    """List sessions, newest first, with totals. A replay is marked with the session that it repeats; `@1` is the first one."""
     now = app.now_ns()
     check_where(app.store, given["where"])
     order = make_order(SESSION_ORDERS, sort, min_duration)
     where = with_sessions(app.store, make_filter(now_ns=now, statuses=SESSION_STATUS, **given))
+    unlisted = not is_all and not where.kinds and app.store.sessions(replace(where, kinds=MADE_BY_THE_DOZEN), limit=1)
+    where = where if is_all or where.kinds else replace(where, kinds=LISTED)
     rows, has_more = listed(lambda count, offset: app.store.sessions(where, limit=count, offset=offset), order, limit=limit,
                             key=lambda row: row.session_id)
     if rows or form is not None:
         print_rows(app, rows, session_columns(now), form=form, header=header, as_json=session_json)
-    note(totals(rows, has_more=has_more) if rows else nothing(app, any(given.values()) or min_duration is not None))
+    said = totals(rows, has_more=has_more) if rows else nothing(app, any(given.values()) or min_duration is not None)
+    note(said + (" What suites and judges made is not listed, see --all." if unlisted and not rows else
+                 "; what suites and judges made is not listed, see --all" if unlisted else ""))
 
 
 def totals(rows: Sequence[SessionRow], *, has_more: bool) -> str:

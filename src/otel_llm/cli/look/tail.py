@@ -36,7 +36,7 @@ _WIDTHS = {"start": 8, "session_id": 18, "model": 18, "input_tokens": 6, "output
 
 @click.command()
 @filter_options(statuses=CALL_STATUS, session=True)
-@click.option("-n", "--limit", type=click.IntRange(min=1), help="Stop after so many calls.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Stop after so many calls.")
 @form_options
 @pass_app
 def tail(app: App, /, limit: int | None, form: str | None, header: bool, sessions: tuple[str, ...], **given: Any) -> None:

@@ -24,7 +24,7 @@ from otel_llm.cli.replay.judging import Judges
 from otel_llm.cli.safe import json_text
 from otel_llm.evals.checks import FORMS, judge_models, read_checks
 from otel_llm.replay.compare.sessions import AlignedSide, Chosen, aligned, compared
-from otel_llm.replay.lineage import iterations, newest_replay, replay_of, sources
+from otel_llm.replay.lineage import iterations, newest_repeat, replay_of, replays_of, sources
 from otel_llm.report.github import github, stopped
 from otel_llm.report.html import html
 from otel_llm.report.junit import junit
@@ -55,7 +55,10 @@ def compare(
     app: App, given: tuple[str, ...], checks: tuple[str, ...], judge_prompt: str | None, checks_decide: bool, is_confirmed: bool,
     form: str | None, junit_file: str | None, html_file: str | None,
 ) -> None:  # fmt: skip
-    """Compare a session with its newest replay, or sessions, traces and calls with each other, step by step."""
+    """Compare a session with its newest replay, or sessions, traces and calls with each other, step by step.
+
+    Of several replays that is the newest in which a model was asked: a reissue or a fork rather than a rerun.
+    """
     _check_usage(checks, judge_prompt, checks_decide, [*([FORM[form]] if form else []), *_to_stdout(junit_file, html_file)])
     for option, file in (("--junit", junit_file), ("--html", html_file)):
         if file is not None:
@@ -69,6 +72,7 @@ def compare(
         found = compared(
             app.store, chosen, sides, title=title, evaluators=evaluators, decided_by="checks" if checks_decide else "difference",
             progress=lambda done: note(f"{done}/{total}") if judges.models else None)
+    found = replace(found, name=_name(app.store, given, chosen))
     for option, file, write in (("--junit", junit_file, junit), ("--html", html_file, html)):
         if file is not None:
             text = write([found])
@@ -146,19 +150,34 @@ def _chosen(store: Store, given: Sequence[str]) -> tuple[list[Chosen], str]:
 
 
 def _with_counterpart(store: Store, given: str) -> tuple[list[Chosen], str]:
-    """A session or a call and its newest replay; a replay that has none itself stands beside its source."""
+    """A session or a call and its newest replay; a replay that has none itself stands beside its source.
+
+    A session that has several is no secret: it is said which one it is.
+    """
     one = _side(store, given)
     if one.is_one:
         pair = _calls_of(store, one)
     else:
-        replay = newest_replay(store, one.session_id)
-        source = replay_of(store, one.session_id) if replay is None else None
-        pair = (one.session_id, replay) if replay is not None else (source, one.session_id) if source is not None else None
+        replays = replays_of(store, one.session_id)
+        source = replay_of(store, one.session_id) if replays is None else None
+        pair = ((one.session_id, replays.chosen) if replays is not None
+                else (source, one.session_id) if source is not None else None)
+        if replays is not None and replays.count > 1:
+            newest = "the newest in which a model was asked" if replays.is_live else "the newest"
+            note(f"{one.session_id} has {replays.count:,} replays; {replays.chosen} is {newest}. "
+                 f"`otel-llm show {one.session_id}` lists them; give a second id for another.")
     if pair is None:
         raise ConfigError(f"{given} has no replay to compare it with. `otel-llm replay reissue {given}` makes one; "
                           "or give a second id.")
     left, right = (_side(store, name) for name in pair)
     return _labelled(store, left, [right]), f"{left.session_id} and its replay {right.session_id}"
+
+
+def _name(store: Store, given: Sequence[str], chosen: Sequence[Chosen]) -> str:
+    """What a comparison is called in every run: as its sessions were named, or the recording alone where the others replay it."""
+    recorded = chosen[0].session_id
+    of_replays = len(given) > 1 and all(replay_of(store, side.session_id) == recorded for side in chosen[1:])
+    return given[0] if of_replays else " and ".join(given)
 
 
 def _labelled(store: Store, recorded: Chosen, replays: Sequence[Chosen]) -> list[Chosen]:
@@ -178,9 +197,9 @@ def _apart(store: Store, side: Chosen) -> list[Chosen]:
 def _calls_of(store: Store, one: Chosen) -> tuple[str, str] | None:
     """The span ids of a step and its newest replay, or of its source and it."""
     (step,) = one.steps
-    repeated = [record for record in store.replays(one.session_id) if record.source_span_id == step.span_id]
-    if repeated:
-        return step.span_id, max(repeated, key=lambda record: record.time_ns).span_id
+    repeated = newest_repeat(store, one.session_id, step.span_id)
+    if repeated is not None:
+        return step.span_id, repeated
     source = sources(store, one.session_id, one.steps).get(step.span_id)
     return None if source is None else (source, step.span_id)
 

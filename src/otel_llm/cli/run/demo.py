@@ -30,8 +30,8 @@ CALLS, TOKENS_IN, TOKENS_OUT = 6, 220, 160
 
 @click.command("demo")
 @click.option("--live", is_flag=True, help="Talk to OPENAI_BASE_URL with OPENAI_API_KEY instead of the simulator (this costs).")
-@click.option("--model", default="gpt-4o-mini", show_default=True, help="The model of the support agent.")
-@click.option("--other-model", default=OTHER_MODEL, show_default=True, help="The model that is asked again.")
+@click.option("--model", default="gpt-4o-mini", show_default=True, metavar="NAME", help="The model of the support agent.")
+@click.option("--other-model", default=OTHER_MODEL, show_default=True, metavar="NAME", help="The model that is asked again.")
 @click.option("--yes", is_flag=True, help="With --live: do not ask before sending.")
 @pass_app
 def demo(app: App, live: bool, model: str, other_model: str, yes: bool) -> None:

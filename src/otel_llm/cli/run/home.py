@@ -6,12 +6,12 @@ from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.output import Line, Output
 from otel_llm.cli.safe import line
-from otel_llm.values.session import Filter, SessionRow
+from otel_llm.values.session import LISTED, Filter, SessionRow
 
 
 def home(app: App) -> None:
     """Print it, with what the store holds in a line."""
-    latest = app.store.sessions(Filter(), limit=20)
+    latest = app.store.sessions(Filter(kinds=LISTED), limit=20)
     Output(app).show(_lines(app, latest), whole=True)
 
 

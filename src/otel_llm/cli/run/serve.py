@@ -15,10 +15,12 @@ PORT = 4319
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; one that others reach needs keys.")
-@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535),
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
+              help="Address to listen on; one that others reach needs keys.")
+@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), metavar="N",
               help="Port of OTLP/HTTP; 0 is any free one.")
-@click.option("--grpc-port", type=click.IntRange(0, 65535), help="Port of OTLP/gRPC, such as 4320 (default: no gRPC).")
+@click.option("--grpc-port", type=click.IntRange(0, 65535), metavar="N",
+              help="Port of OTLP/gRPC, such as 4320 (default: no gRPC).")
 @click.option("--api-key-file", type=click.Path(path_type=Path),
               help="File with one API key a line; OTEL_LLM_API_KEYS adds to it.")
 @click.option("--max-body", metavar="SIZE", help="Largest request, packed or unpacked, such as 16M (default: 64 MiB).")

@@ -24,8 +24,8 @@ from otel_llm.cli.suite.file import SuiteFile, read_suite
 from otel_llm.cli.suite.plan import announce, announce_resumption, confirm, plan_trials, run_of, used_so_far
 from otel_llm.cli.suite.sending import Office, evaluators_of
 from otel_llm.evals.checks import judge_models
-from otel_llm.replay.suite.bisect import Seen, enough, first_bad, judge
-from otel_llm.report.bisect_lines import Bisect, bisect_lines
+from otel_llm.replay.suite.bisect import Seen, Tally, enough, first_bad, judge
+from otel_llm.report.bisect_lines import Bisect, bisect_lines, passed_text
 from otel_llm.values.errors import ConfigError
 
 USUAL_THRESHOLD = 0.5
@@ -48,13 +48,16 @@ def bisect(
     app: App, file: str, check: str | None, threshold: float | None, max_samples: int | None, is_resumed: bool, resend: bool,
     is_confirmed: bool, is_json: bool,
 ) -> None:  # fmt: skip
-    """Find the first prompt version or model where a check begins to fail, asking as few as it takes."""
+    """Find the first prompt version or model where a check begins to fail, asking as few as it takes.
+
+    Exit 0 when it fails in none of them, 1 when one is named, 3 when nobody can say, or a cap was reached.
+    """
     if resend and not is_resumed:
         raise ConfigError("--resend-in-doubt goes with --resume.")
     wanted = read_suite(file)
     if wanted.line is None:
         raise ConfigError(f"{file}: prompts and models are crossed here, and a bisect goes along one line; leave one of either.")
-    suite, check = replace(wanted.suite, samples=1), _check(wanted, check)
+    suite, check = replace(wanted.suite, repeat=1), _check(wanted, check)
     variants, alpha = suite.asked(), suite.rules.alpha
     limit = threshold or min(suite.rules.min_pass_rate or USUAL_THRESHOLD, NEARLY_ALL)
     judges = Judges(app, judge_models([check]))
@@ -73,11 +76,11 @@ def bisect(
     office = Office(app, run, suite, search.need.calls, before, resend=resend)
 
     def ask(place: int) -> Seen:
-        def sample(size: int) -> tuple[int, int]:
+        def sample(size: int) -> Tally:
             return search.sample(variants[place], size, office, judges, evaluator, is_confirmed=is_confirmed)
 
         seen = judge(place, sample, limit, alpha, most)
-        note(f"{line(variants[place].name)}: {seen.passed} of {seen.of} passed, {seen.verdict}")
+        note(f"{line(variants[place].name)}: {passed_text(seen)}, {seen.verdict}")
         return seen
 
     with app.store.journal.hold(run.run_id):

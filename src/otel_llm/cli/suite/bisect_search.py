@@ -13,10 +13,11 @@ from itertools import count, islice
 from otel_llm.cli.replay.judging import Judges
 from otel_llm.cli.suite.plan import Planned
 from otel_llm.cli.suite.sending import Office
-from otel_llm.replay.suite.bisect import questions
+from otel_llm.replay.suite.bisect import Tally, questions
 from otel_llm.replay.suite.definition import Run, Variant
-from otel_llm.replay.suite.readings import State
+from otel_llm.replay.suite.readings import Reading
 from otel_llm.replay.suite.trials import Need, Trial, total, trial_of
+from otel_llm.replay.suite.verdicts import reasons_of
 from otel_llm.values.evaluation import Evaluator
 
 
@@ -29,8 +30,8 @@ class Search:
         sources = sorted({trial.source for trial, _ in planned})
         random.Random(0).shuffle(sources)
         self._units = list(islice(((source, turn) for turn in count() for source in sources), most))
-        self._states: dict[str, list[State]] = {variant.name: [] for variant in variants}
-        self._asked: dict[str, int] = dict.fromkeys(self._states, 0)
+        self._readings: dict[str, list[Reading]] = {variant.name: [] for variant in variants}
+        self._asked: dict[str, int] = dict.fromkeys(self._readings, 0)
 
     @property
     def trials(self) -> list[Trial]:
@@ -45,20 +46,19 @@ class Search:
 
     def sample(
         self, variant: Variant, size: int, office: Office, judges: Judges, evaluator: Evaluator, *, is_confirmed: bool
-    ) -> tuple[int, int]:
-        """Ask a variant until it was asked so often; how many answers passed, of how many that were judged.
-
-        Raises what stopped it.
-        """
+    ) -> Tally:
+        """Ask a variant until it was asked so often; what its answers come to. Raises what stopped it."""
         fresh = self._of(variant, self._asked[variant.name], size)
         self._asked[variant.name] = size
         conducted = office.send(fresh)
         if conducted.stopped is not None:
             raise conducted.stopped
         judged = office.judge([trial for trial, _ in fresh], conducted, judges, [evaluator], is_confirmed=is_confirmed)
-        states = self._states[variant.name]
-        states += [reading.checks.get(evaluator.name, reading.state) for each in judged for reading in each.readings.values()]
-        return states.count("passed"), states.count("passed") + states.count("failed")
+        mine = self._readings[variant.name]
+        mine += [reading for each in judged for reading in each.readings.values()]
+        states = [reading.checks.get(evaluator.name, reading.state) for reading in mine]
+        passed = states.count("passed")
+        return Tally(passed, passed + states.count("failed"), reasons_of(evaluator.name, mine))
 
     def _of(self, variant: Variant, start: int, end: int) -> Planned:
         return [(trial_of(self._run, variant, source, 1, turn), self._needs[variant.name, source])

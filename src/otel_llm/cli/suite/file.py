@@ -1,31 +1,7 @@
 """The file of a suite, in TOML. Names of files in it are looked up beside it.
 
-    name = "refunds"                    # else the name of the file
-    mode = "frozen"                     # or "threaded": new answers flow into later turns
-    samples = 1                         # how often each call is asked
-    checks = ["contains=refund"]        # as `otel-llm replay compare --check` takes them
-    judge_prompt = "rubric.txt"         # what judge=MODEL judges by
-    baseline = "refunds@1 gpt-4o-mini"  # a variant, or "recorded"; else the first variant
-    models = ["gpt-4o-mini", "gpt-4.1-mini"]
-    base_url, api_key_env, provider     # for all variants, as with `replay reissue`
-    concurrency = 4                     # sessions at a time
-    retries = 2
-
-    [sessions]                          # the conditions of `otel-llm sessions`, and
-    ids, limit, order, seed             # order = newest, random, cost, tokens, duration or calls
-
-    [parameters]                        # for all variants, as `--set` takes them
-    [[prompts]]                         # versions of a prompt
-    name, version, file
-
-    [[variants]]                        # others than the product of prompts and models
-    name, model, system, system_file, prompts, parameters, base_url, api_key_env, provider, recorded, baseline
-
-    [rules]
-    alpha, min_pass_rate, max_pass_rate_drop, max_cost_increase, max_latency_increase
-
-    [budget]
-    calls, usd, time
+`KEYS` lists what may stand in it; `examples/compare-prompts/every-key.toml` has all of it, with comments. What `replay reissue`
+and `sessions` have as options is called the same here.
 """
 
 from __future__ import annotations
@@ -46,6 +22,19 @@ from otel_llm.replay.requests.changes import Changes, PromptText
 from otel_llm.replay.suite.definition import MAX_DROP, RECORDED, Pick, Rules, Suite, Variant, names_of
 from otel_llm.values.errors import ConfigError
 
+KEYS = {
+    "": ("name", "checks", "judge_prompt", "baseline", "models", "threaded", "repeat", "provider", "base_url", "api_key_env",
+         "concurrency", "retries"),
+    "[sessions]": ("ids", "user", "tag", "model", "status", "where", "since", "until", "min_cost", "max_cost", "min_duration",
+                   "limit", "order", "seed"),
+    "[set]": (),
+    "[[prompts]]": ("name", "version", "file"),
+    "[[variants]]": ("name", "model", "system", "prompts", "set", "provider", "base_url", "api_key_env", "recorded", "baseline"),
+    "[rules]": ("alpha", "min_pass_rate", "max_pass_rate_drop", "max_cost_increase", "max_latency_increase"),
+    "[budget]": ("max_calls", "max_cost", "max_time"),
+}
+"""The keys of each table; those of `[set]` are parameters of the provider."""
+
 ORDERS = ("newest", "random", "cost", "tokens", "duration", "calls")
 MAX_VARIANTS = 100
 MAX_NAME = 100
@@ -53,15 +42,23 @@ _LISTS = ("user", "tag", "model", "status", "where")
 _WORDS = ("since", "until", "min_cost", "max_cost", "min_duration")
 
 
+def keys_help() -> str:
+    """The keys of a suite as the end of a help text, one table a paragraph."""
+    tables = (f"{f'{table}: ' if table else ''}{', '.join(keys) or 'parameters, as --set takes them'}"
+              for table, keys in KEYS.items())
+    return "Keys of FILE.toml (examples/compare-prompts/every-key.toml has them with comments):\n\n" + "\n\n".join(tables)
+
+
 @dataclass(frozen=True, slots=True)
 class SuiteFile:
     """What a file asks for. `rubric` are the words that a judge judges by; `line` is what a bisect goes along: prompts, models or
-    variants; None when prompts and models are crossed."""
+    variants; None when prompts and models are crossed. `checks_at` is where the checks stand, for what is wrong with one."""
 
     suite: Suite
     pick: Pick
     rubric: str | None
     line: str | None
+    checks_at: str = ""
 
 
 def read_suite(file: str) -> SuiteFile:
@@ -69,8 +66,8 @@ def read_suite(file: str) -> SuiteFile:
     top = Fields.read(file)
     folder = Path(file).parent
     name = _name(top, "name", Path(file).stem)
-    is_threaded = top.text("mode", "frozen", good=("frozen", "threaded")) == "threaded"
-    samples = top.whole("samples", 1, least=1, most=1000)
+    is_threaded = top.flag("threaded")
+    repeat = top.whole("repeat", 1, least=1, most=1000)
     concurrency = top.whole("concurrency", 4, least=1, most=64)
     retries = top.whole("retries", 2, least=0, most=10)
     checks = tuple(_beside(folder, check) for check in top.texts("checks"))
@@ -82,10 +79,10 @@ def read_suite(file: str) -> SuiteFile:
     rules, caps, pick = _rules(top.table("rules")), _caps(top.table("budget")), _pick(top.table("sessions"))
     top.end()
     variants, baseline = _with_baseline(top, variants, wanted)
-    assert samples is not None and concurrency is not None and retries is not None
-    suite = Suite(name, tuple(variant for variant, _ in variants), baseline, samples, is_threaded, checks, rules, caps,
+    assert repeat is not None and concurrency is not None and retries is not None
+    suite = Suite(name, tuple(variant for variant, _ in variants), baseline, repeat, is_threaded, checks, rules, caps,
                   concurrency, retries, file)
-    return SuiteFile(suite, pick, rubric, line)
+    return SuiteFile(suite, pick, rubric, line, top.where("checks"))
 
 
 Marked = list[tuple[Variant, bool]]
@@ -124,7 +121,7 @@ def _shared(top: Fields) -> Variant:
 
 def _settings(fields: Fields) -> dict[str, Any]:
     """Parameters as a body may hold them: tables and lists of texts, numbers, true and false."""
-    table = fields.table("parameters")
+    table = fields.table("set")
     for name, value in table.values().items():
         try:
             json.dumps(value, allow_nan=False)
@@ -147,15 +144,15 @@ def _prompt(fields: Fields, folder: Path) -> PromptText:
 def _variant(fields: Fields, shared: Variant, folder: Path) -> tuple[Variant, bool]:
     is_recorded, is_baseline = fields.flag("recorded"), fields.flag("baseline")
     name = _name(fields, "name", RECORDED if is_recorded else None)
-    system, text = fields.text("system"), _file_text(fields, "system_file", folder)
-    if system is not None and text is not None:
-        fields.fail("system and system_file are two ways of saying one thing; give one of them", "system_file")
+    system = fields.text("system")
+    if system is not None and system.startswith("@"):
+        system = _read_beside(fields, "system", system.removeprefix("@"), folder)
     prompts = tuple(_prompt(each, folder) for each in fields.tables("prompts"))
     model, base_url, key = fields.text("model"), fields.text("base_url"), fields.text("api_key_env")
     api = fields.text("provider", good=tuple(WRITERS))
     settings = _settings(fields)
     fields.end()
-    given = Changes(model, settings, base_url, system if system is not None else text, prompts, api)
+    given = Changes(model, settings, base_url, system, prompts, api)
     if is_recorded:
         if given != Changes() or key is not None:
             fields.fail("the recorded answers are what they are: recorded = true takes no other key but name and baseline",
@@ -200,10 +197,10 @@ def _rules(fields: Fields) -> Rules:
 
 
 def _caps(fields: Fields) -> Caps:
-    usd = fields.number("usd", None, above=0, most=1_000_000)
-    calls, seconds = fields.whole("calls", None, least=1, most=10_000_000), fields.text("time")
-    made = Caps(calls, None if usd is None else read_usd(str(usd), "usd"),
-                None if seconds is None else _read(fields, "time", lambda: read_seconds(seconds, "time")))
+    usd = fields.number("max_cost", None, above=0, most=1_000_000)
+    calls, seconds = fields.whole("max_calls", None, least=1, most=10_000_000), fields.text("max_time")
+    made = Caps(calls, None if usd is None else read_usd(str(usd), "max_cost"),
+                None if seconds is None else _read(fields, "max_time", lambda: read_seconds(seconds, "max_time")))
     fields.end()
     return made
 
@@ -243,10 +240,13 @@ def _name(fields: Fields, key: str, default: str | None) -> str:
 
 
 def _file_text(fields: Fields, key: str, folder: Path) -> str | None:
-    """The words of a file that stands beside the suite, without the last line end."""
+    """The words of the file that a key names; None when the key is not there."""
     name = fields.text(key)
-    if name is None:
-        return None
+    return None if name is None else _read_beside(fields, key, name, folder)
+
+
+def _read_beside(fields: Fields, key: str, name: str, folder: Path) -> str:
+    """The words of a file that stands beside the suite, without the last line end."""
     try:
         return (folder / name).expanduser().read_text(encoding="utf-8").removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -53,14 +54,15 @@ def run_of(app: App, file: SuiteFile, kind: str, *, is_resumed: bool) -> Run:
 def plan_trials(app: App, run: Run, suite: Suite, variants: Sequence[Variant]) -> tuple[Planned, list[Left]]:
     """Every session in every variant, and the sessions that cannot be asked in all of them.
 
-    Raises `NotReplayable` when none can, or when a key is missing; `ConfigError` when a cap on money cannot be kept.
+    Raises `NotReplayable` when none can, or when a key is missing; `ConfigError` for a prompt that no call comes from, and when a
+    cap on money cannot be kept.
     """
     made: Planned = []
     left: list[Left] = []
     for session_id in run.sessions:
-        trials = [trial_of(run, variant, session_id, suite.samples) for variant in variants]
+        trials = [trial_of(run, variant, session_id, suite.repeat) for variant in variants]
         try:
-            needs = [need_of(plan_of(trial, app.store, environ=app.environ, price=app.price), suite.samples) for trial in trials]
+            needs = [need_of(plan_of(trial, app.store, environ=app.environ, price=app.price), suite.repeat) for trial in trials]
         except (NotReplayable, NotFound) as error:
             left.append(Left(session_id, str(error)))
             continue
@@ -71,9 +73,22 @@ def plan_trials(app: App, run: Run, suite: Suite, variants: Sequence[Variant]) -
             made += zip(trials, needs, strict=True)
     if not made:
         raise NotReplayable(f"None of the {numbers.plural(len(left), 'session')} can be asked again: {left[0].reason}")
+    _check_prompts(app, suite, made)
     _check_keys(app, made)
     _check_prices(suite, made)
     return made, left
+
+
+def _check_prompts(app: App, suite: Suite, planned: Planned) -> None:
+    """Raise when a variant has a text for a prompt that no call comes from: its answers would be those of another."""
+    for name in dict.fromkeys(prompt.name for trial, _ in planned for prompt in trial.variant.changes.prompts):
+        if not any(name in need.prompts for _, need in planned):
+            steps = (step for source in dict.fromkeys(trial.source for trial, _ in planned) for step in app.store.steps(source))
+            known = list(dict.fromkeys(step.prompt_name for step in steps if step.prompt_name is not None))
+            near = get_close_matches(name, known, n=1)
+            hint = f" Did you mean {line(near[0])}?" if near else ""
+            there = f"They come from {', '.join(map(line, known[:MOST_NAMED]))}." if known else "None comes from a named prompt."
+            raise ConfigError(f"{suite.source}: no call of these sessions comes from the prompt {line(name)!r}.{hint} {there}")
 
 
 def _check_keys(app: App, planned: Planned) -> None:
@@ -86,8 +101,8 @@ def _check_prices(suite: Suite, planned: Planned) -> None:
     unpriced = next(((trial, need) for trial, need in planned if need.unpriced), None)
     if suite.caps.cost is not None and unpriced is not None:
         trial = unpriced[0]
-        raise ConfigError(f"budget.usd cannot be kept: nobody knows what calls of {line(trial.variant.name)!r} cost (session "
-                          f"{line(trial.source)}). Use budget.calls instead.")
+        raise ConfigError(f"budget.max_cost cannot be kept: nobody knows what calls of {line(trial.variant.name)!r} cost "
+                          f"(session {line(trial.source)}). Use budget.max_calls instead.")
 
 
 def announce(suite: Suite, planned: Planned, left: Sequence[Left], need: Need, *, at_most: str = "") -> None:
@@ -96,11 +111,6 @@ def announce(suite: Suite, planned: Planned, left: Sequence[Left], need: Need, *
         note(f"Left out: session {line(each.session_id)}: {line(each.reason)}.")
     if len(left) > MOST_NAMED:
         note(f"Left out: {numbers.plural(len(left) - MOST_NAMED, 'more session')}.")
-    prompted = {trial.variant.name for trial, each in planned if each.prompted}
-    for variant in {trial.variant.name: trial.variant for trial, _ in planned}.values():
-        if variant.changes.prompts and variant.name not in prompted:
-            names = ", ".join(dict.fromkeys(prompt.name for prompt in variant.changes.prompts))
-            note(f"Careful: {line(variant.name)} replaces no prompt: no call of these sessions comes from {line(names)}.")
     sessions = numbers.plural(len({trial.source for trial, _ in planned}), "session")
     variants = numbers.plural(len({trial.variant.name for trial, _ in planned}), "variant")
     note(f"{line(suite.name)}: {sessions} in {variants}, {at_most}{numbers.plural(need.calls, 'call')} to {places(need)}. "

@@ -26,6 +26,7 @@ from otel_llm.replay.suite.judging import Found, found_of, judge
 from otel_llm.replay.suite.readings import TrialReadings
 from otel_llm.replay.suite.sending import Conducted, Conductor, Used
 from otel_llm.replay.suite.trials import Trial
+from otel_llm.values.errors import ConfigError
 from otel_llm.values.evaluation import Evaluator
 from otel_llm.values.session import Step
 
@@ -92,8 +93,14 @@ class Office:
 
 
 def evaluators_of(app: App, file: SuiteFile, checks: Sequence[str], judges: Judges) -> list[Evaluator]:
-    """The checks; what a judge says is remembered, so that it is paid for once."""
-    made = read_checks(checks, client=judges.client, rubric=file.rubric)
+    """The checks; what a judge says is remembered, so that it is paid for once.
+
+    Raises `ConfigError` for one that cannot be used, with its place when it is of the file.
+    """
+    try:
+        made = read_checks(checks, client=judges.client, rubric=file.rubric)
+    except ConfigError as error:
+        raise ConfigError(f"{file.checks_at}: {error}" if set(checks) <= set(file.suite.checks) else str(error)) from error
     memory = Path(app.store_place()) / FOLDER / SCORES
     return [Remembered(each, memory, file.rubric or RUBRIC) if text.startswith("judge=") else each
             for text, each in zip(checks, made, strict=True)]

@@ -18,7 +18,6 @@ from otel_llm.values.errors import ConfigError
 from otel_llm.values.session import Filter, SessionRow
 
 PAGE = 200
-JUDGE = ("purpose", "judge")
 
 
 def choose(app: App, pick: Pick) -> list[str]:
@@ -29,9 +28,9 @@ def choose(app: App, pick: Pick) -> list[str]:
     given = dict(pick.given)
     least = given.pop("min_duration", None)
     least_ns = 0 if least is None else int(read_seconds(least, "min_duration") * 1e9)
-    where = with_sessions(app.store, make_filter(now_ns=app.now_ns(), statuses=SESSION_STATUS, **given), pick.ids)
-    fitting = (row for row in _all(app, where) if row.calls and session_duration_ns(row) >= least_ns
-               and (pick.ids or not _is_made(row)))
+    where = make_filter(now_ns=app.now_ns(), statuses=SESSION_STATUS, originals=not pick.ids, **given)
+    where = with_sessions(app.store, where, pick.ids)
+    fitting = (row for row in _all(app, where) if row.calls and session_duration_ns(row) >= least_ns)
     found: list[SessionRow] = []
     for row in fitting:
         found.append(row)
@@ -45,11 +44,6 @@ def choose(app: App, pick: Pick) -> list[str]:
         figure = SESSION_ORDERS[pick.order]
         found.sort(key=lambda row: figure(row) or 0, reverse=True)
     return [row.session_id for row in found[: pick.limit]]
-
-
-def _is_made(row: SessionRow) -> bool:
-    """Whether a replay or a judge made the session."""
-    return row.replay_of is not None or row.tags.get(JUDGE[0]) == JUDGE[1]
 
 
 def _all(app: App, where: Filter) -> Iterator[SessionRow]:

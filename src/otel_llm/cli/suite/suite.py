@@ -21,7 +21,7 @@ from otel_llm.cli.output import Output, note
 from otel_llm.cli.replay.judging import Judges
 from otel_llm.cli.replay.reissue_plan import check_writable
 from otel_llm.cli.safe import json_text
-from otel_llm.cli.suite.file import read_suite
+from otel_llm.cli.suite.file import keys_help, read_suite
 from otel_llm.cli.suite.plan import Left, announce, announce_resumption, confirm, plan_trials, run_of, used_so_far
 from otel_llm.cli.suite.sending import Office, evaluators_of
 from otel_llm.evals.checks import judge_models
@@ -37,7 +37,7 @@ from otel_llm.values.errors import ConfigError
 FORM = {"json": "--json", "github": "--github"}
 
 
-@click.command()
+@click.command(epilog=keys_help())
 @click.argument("file", metavar="FILE.toml")
 @click.option("--resume", "is_resumed", is_flag=True, help="Go on with the newest run of this suite.")
 @click.option("--resend-in-doubt", "resend", is_flag=True,
@@ -52,7 +52,10 @@ def suite(
     app: App, file: str, is_resumed: bool, resend: bool, is_confirmed: bool, form: str | None, junit_file: str | None,
     html_file: str | None,
 ) -> None:  # fmt: skip
-    """Ask recorded sessions again in several variants (prompts, models, parameters); say which regressed."""
+    """Ask recorded sessions again in several variants (prompts, models, parameters); say which regressed.
+
+    Exit 0 when every variant passes, 1 when one regressed, 3 when there are not enough answers to say, or a cap was reached.
+    """
     to_stdout = [name for name, place in (("--junit -", junit_file), ("--html -", html_file)) if place == STDOUT]
     writers = [*([FORM[form]] if form else []), *to_stdout]
     if len(writers) > 1:
@@ -80,12 +83,12 @@ def suite(
     office = Office(app, run, asked, need.calls, before, resend=resend)
     with app.store.journal.hold(run.run_id):
         office.keep()
-        note(f"The run is {run.run_id}. Its sessions: otel-llm sessions --tag suite_run={run.run_id}")
+        note(f"The run is {run.run_id}. Its sessions: otel-llm sessions --all --tag suite_run={run.run_id}")
         conducted = office.send(planned)
         if conducted.stopped is not None and not used_so_far(app, mine).answered:
             raise conducted.stopped
         sources = dict.fromkeys(trial.source for trial, _ in planned)
-        trials = [trial_of(run, variant, source, asked.samples) for variant in asked.variants for source in sources]
+        trials = [trial_of(run, variant, source, asked.repeat) for variant in asked.variants for source in sources]
         judged = office.judge(trials, conducted, judges, evaluators, is_confirmed=is_confirmed)
     result = result_of(asked, run.run_id, judged, notes=_notes(conducted, left, file),
                        stopped=None if conducted.stopped is None else str(conducted.stopped))

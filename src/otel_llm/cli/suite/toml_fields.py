@@ -120,7 +120,7 @@ class Fields:
             if name not in self._known:
                 near = get_close_matches(name, self._known, n=1)
                 hint = f"Did you mean {near[0]}? " if near else ""
-                raise ConfigError(f"{self._where(name)}: unknown key {name!r}{self._inside()}. {hint}"
+                raise ConfigError(f"{self.where(name)}: unknown key {name!r}{self._inside()}. {hint}"
                                   f"Good keys: {', '.join(sorted(set(self._known)))}")
 
     def has(self, name: str) -> bool:
@@ -133,7 +133,12 @@ class Fields:
 
     def fail(self, message: str, name: str | None = None) -> NoReturn:
         """Raise `ConfigError` at a key, or at the table."""
-        raise ConfigError(f"{self._where(name)}: {message}")
+        raise ConfigError(f"{self.where(name)}: {message}")
+
+    def where(self, name: str | None) -> str:
+        """The file and the line of a key, or of the table."""
+        found = line_of(self._text, self.place if name is None else (*self.place, name))
+        return self.file if found is None else f"{self.file}, line {found}"
 
     def _take(self, name: str) -> Any:
         self._known.append(name)
@@ -142,10 +147,6 @@ class Fields:
     def _inside(self) -> str:
         names = [str(part) for part in self.place if isinstance(part, str)]
         return f" in [{'.'.join(names)}]" if names else ""
-
-    def _where(self, name: str | None) -> str:
-        found = line_of(self._text, self.place if name is None else (*self.place, name))
-        return self.file if found is None else f"{self.file}, line {found}"
 
 
 def line_of(text: str, place: Place) -> int | None:

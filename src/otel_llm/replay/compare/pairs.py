@@ -105,7 +105,9 @@ class Comparing:
         return replace(pair, text=text, figures={name: figure for name, figure in sided.items() if figure != Figure()})
 
     def _with_request(self, pair: Pair, found: Iterable[FieldChange]) -> Pair:
-        """The pair with what was asked differently; made-up ids and long differences that an earlier pair has are counted."""
+        """The pair with what was asked differently; made-up ids, and long differences and places that an earlier pair has, are
+        counted.
+        """
         fresh: list[FieldChange] = []
         repeated = ids = 0
         for change in found:
@@ -113,11 +115,11 @@ class Comparing:
                 ids += 1
                 continue
             key = _text(change.old), _text(change.new)
-            is_long = max(map(len, key)) > LONG
-            if is_long and key in self.seen:
+            comes_again = change.path == _URL or max(map(len, key)) > LONG
+            if comes_again and key in self.seen:
                 repeated += 1
                 continue
-            if is_long:
+            if comes_again:
                 self.seen.add(key)
             fresh.append(change)
         kept, left_out = self._kept(fresh)

@@ -98,7 +98,7 @@ def compared(
         title=title,
         sides=tuple(_side(one, sides[number - 1].right if number else one.steps) for number, one in enumerate(chosen)),
         pairs=tuple(pairs),
-        notes=tuple(side.note for side in sides if side.note),
+        notes=tuple(dict.fromkeys(side.note for side in sides if side.note)),
         decided_by=decided_by,
     )
 

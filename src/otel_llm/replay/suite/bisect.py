@@ -6,15 +6,17 @@ Variants are taken to be good up to some place and bad from there on. Halving th
 Models answer by chance, so that a variant is asked as often as it takes: some answers first, twice as many when the interval of
 the pass rate still holds the threshold, up to a limit. Beyond it the variant is unclear, and so is where it began. The chance
 to be wrong about a variant is alpha over all looks together (Bonferroni: each look gets its share), however early it stops.
+A variant of whose first answers not one could be judged is unclear at once: more of them would cost and say no more.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from otel_llm.replay.suite.results import Reasons, reasons_json
 from otel_llm.replay.suite.statistics import Interval, least, wilson
 
 FIRST = 8
@@ -22,13 +24,23 @@ FIRST = 8
 USUAL = 64
 """How often it is asked at most, where the threshold does not take more."""
 
-Sample = Callable[[int], tuple[int, int]]
-"""Ask so often in all; gives how many answers passed, of how many that were judged."""
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many answers passed, of how many that were judged, and why others were not."""
+
+    passed: int
+    of: int
+    undecided: Reasons = ()
+
+
+Sample = Callable[[int], Tally]
+"""Ask so often in all; gives what all answers so far come to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A variant that was asked: `asked` so often, `of` answers were judged and so many `passed`."""
+    """A variant that was asked: `asked` so often, `of` answers were judged and so many `passed`; `undecided` says why not all."""
 
     place: int
     verdict: Literal["good", "bad", "unclear"]
@@ -36,10 +48,12 @@ class Seen:
     of: int
     asked: int
     interval: Interval
+    undecided: Reasons = ()
 
     def as_json(self) -> dict[str, Any]:
         return {"verdict": self.verdict, "passed": self.passed, "of": self.of, "rate": self.passed / self.of if self.of else None,
-                "low": self.interval.low, "high": self.interval.high, "asked": self.asked}
+                "low": self.interval.low, "high": self.interval.high, "asked": self.asked,
+                "undecided": reasons_json(self.undecided)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +107,20 @@ def enough(threshold: float, alpha: float) -> int:
 
 
 def judge(place: int, sample: Sample, threshold: float, alpha: float, most: int) -> Seen:
-    """Ask a variant until its pass rate is clearly above the threshold or below it, at most so often."""
+    """Ask a variant until its pass rate is clearly above the threshold or below it, at most so often.
+
+    Where nothing of the first batch can be judged, it is asked no more.
+    """
     sizes = looks(most)
     level = 1 - alpha / len(sizes)
     for size in sizes:
-        passed, of = sample(size)
-        interval = wilson(passed, of, level)
+        found = sample(size)
+        interval = wilson(found.passed, found.of, level)
+        seen = Seen(place, "unclear", found.passed, found.of, size, interval, found.undecided)
         if interval.low > threshold:
-            return Seen(place, "good", passed, of, size, interval)
+            return replace(seen, verdict="good")
         if interval.high < threshold:
-            return Seen(place, "bad", passed, of, size, interval)
-    return Seen(place, "unclear", passed, of, size, interval)
+            return replace(seen, verdict="bad")
+        if not found.of:
+            break
+    return seen

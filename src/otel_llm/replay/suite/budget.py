@@ -77,7 +77,7 @@ class Purse:
             return None
         left = self.caps.seconds - self.elapsed_ns / 1e9
         if left <= 0:
-            raise self.exceeded("time")
+            raise self.exceeded("max_time")
         return left
 
     def _calls(self, need: Need, *, others: bool) -> int | None:
@@ -86,7 +86,7 @@ class Purse:
             return None
         left = self.caps.calls - self.calls - sum(grant.calls or 0 for grant, _ in self._granted.values())
         if left <= 0 and not others:
-            raise self.exceeded("calls")
+            raise self.exceeded("max_calls")
         return min(left, need.calls) if left >= need.calls or not others else 0
 
     def _money(self, need: Need, *, others: bool, wants_all: bool) -> tuple[int | None, bool] | Literal[False]:
@@ -95,7 +95,7 @@ class Purse:
             return None, True
         left = self.caps.cost - self.cost - sum(grant.cost or 0 for grant, _ in self._granted.values())
         if left <= 0 and not others:
-            raise self.exceeded("usd")
+            raise self.exceeded("max_cost")
         bound = need.most
         if bound is None and need.cost is not None and self._ratio is not None:
             bound = round(need.cost * self._ratio)

@@ -60,7 +60,8 @@ class Suite:
     name: str
     variants: tuple[Variant, ...]
     baseline: str
-    samples: int = 1
+    repeat: int = 1
+    """How often each call is asked."""
     is_threaded: bool = False
     checks: tuple[str, ...] = ()
     rules: Rules = Rules()
@@ -76,7 +77,7 @@ class Suite:
 
     def to_options(self) -> dict[str, Any]:
         """What of the suite makes the answers; a run can be gone on with as long as it stays."""
-        return {"samples": self.samples, "threaded": self.is_threaded,
+        return {"repeat": self.repeat, "threaded": self.is_threaded,
                 "variants": [variant.to_options() for variant in self.variants]}
 
 

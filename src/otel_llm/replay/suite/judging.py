@@ -54,6 +54,7 @@ def result_of(
     answers_of = {name: _merged(trials) for name, trials in by_variant.items()}
     baseline, others = answers_of[suite.baseline], [name for name in by_variant if name != suite.baseline]
     level = suite.rules.level
+    is_recorded = next(variant.is_recorded for variant in suite.variants if variant.name == suite.baseline)
     pairs = {name: paired(baseline, answers_of[name]) for name in others}
     states = {name: [(old.state, new.state) for old, new in pairs[name]] for name in others}
     differences = dict(zip(others, corrected([difference_of(states[name], level) for name in others]), strict=True))
@@ -67,7 +68,8 @@ def result_of(
         variant = VariantResult(name, "baseline", sessions, rate, found, tuple(checks[name]))
         if found is not None:
             figures = figures_of(pairs[name], level)
-            findings = findings_of(suite.rules, rate, found, difference_of(worst_of(states[name]), level), figures)
+            findings = findings_of(suite.rules, rate, found, difference_of(worst_of(states[name]), level), figures,
+                                   is_recorded=is_recorded)
             variant = replace(variant, verdict=verdict_of(findings), figures=tuple(figures), findings=tuple(findings))
         made.append(variant)
     regressed = {variant.name for variant in made if variant.verdict == "regressed"}

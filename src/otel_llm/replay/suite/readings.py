@@ -30,15 +30,26 @@ from otel_llm.values.store import Store
 State = Literal["passed", "failed", "unknown", "silent"]
 FIGURES = {"cost": "cost_pico_usd", "latency": "duration_ns", "input_tokens": "input_tokens", "output_tokens": "output_tokens"}
 """Figures that are compared, by their names in a comparison."""
+NO_ANSWER = "there is no answer"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One answer. `checks` has the state of each check that said something; `figures` those that are known."""
+    """One answer. `checks` has the state of each check that said something, `undecided` why those that could not decide did not;
+    `figures` those that are known."""
 
     state: State
     checks: Mapping[str, State] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
+    undecided: Mapping[str, str] = field(default_factory=dict)
+
+    def state_of(self, check: str) -> State:
+        """What one check says of the answer."""
+        return self.checks.get(check, "unknown" if self.state == "unknown" and not self.checks else "silent")
+
+    def why_undecided(self, check: str) -> str:
+        """Why a check came to no verdict."""
+        return self.undecided.get(check) or NO_ANSWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,7 @@ def read_trial(
         return TrialReadings(trial, missing)
     asked = {key.source_span_id for key in found}
     left = tuple(step for step in store.steps(trial.source) if step.span_id in asked)
-    sides = [_side(trial, sample, found, mine) for sample in range(trial.samples)]
+    sides = [_side(trial, sample, found, mine) for sample in range(trial.repeat)]
     chosen = [Chosen(trial.source, RECORDED, left), *sides]
     comparison = replace(
         compared(store, chosen, aligned(store, chosen), title=f"{trial.variant.name} · {trial.source}", evaluators=evaluators,
@@ -89,7 +100,7 @@ def read_trial(
 
 
 def _side(trial: Trial, sample: int, found: Mapping[CallKey, str | None], mine: Mapping[str | None, Step]) -> Chosen:
-    label = trial.variant.name if trial.samples == 1 else f"{trial.variant.name} #{sample + 1}"
+    label = trial.variant.name if trial.repeat == 1 else f"{trial.variant.name} #{sample + 1}"
     steps = [mine[span_id] for key, span_id in found.items() if key.iteration == sample and span_id in mine]
     return Chosen(trial.session_id, label, tuple(sorted(steps, key=lambda step: step.start_ns)))
 
@@ -105,6 +116,7 @@ def _steps_of(store: Store, session_id: str) -> dict[str | None, Step]:
 def reading_of(pair: Pair, *, has_checks: bool) -> Reading:
     """What a pair of calls says of the new answer."""
     checks = {name: state for name, score in pair.scores if (state := _state(score)) != "silent"}
+    undecided = {name: score.explanation for name, score in pair.scores if score.is_undecided}
     figures = {name: float(figure.new) for name, key in FIGURES.items()
                if (figure := pair.figures.get(key)) is not None and figure.new is not None}
     status = pair.figures.get("status")
@@ -112,9 +124,9 @@ def reading_of(pair: Pair, *, has_checks: bool) -> Reading:
     if new is None or new >= 400:
         return Reading("failed" if old is not None and old < 400 else "silent", checks)
     if "failed" in checks.values():
-        return Reading("failed", checks, figures)
+        return Reading("failed", checks, figures, undecided)
     if "unknown" in checks.values():
-        return Reading("unknown", checks, figures)
+        return Reading("unknown", checks, figures, undecided)
     return Reading("passed" if checks or not has_checks else "silent", checks, figures)
 
 

@@ -1,22 +1,25 @@
 """What a suite came to: the one value that its reports are made from. The JSON (`SuiteResult.as_json`) is public:
 
     {"suite", "run", "source": file | null, "passed": bool, "exit_code": 0 | 1 | 3, "stopped": text | null, "notes": [text],
-     "sessions", "samples", "mode": "frozen" | "threaded", "checks": [text], "alpha", "baseline",
+     "sessions", "repeat", "threaded": bool, "checks": [text], "alpha", "baseline",
      "variants": [{"name", "verdict": "baseline" | "pass" | "regressed" | "inconclusive", "sessions": {recorded: new},
                    "rate": RATE, "difference": DIFFERENCE | null,
-                   "checks": [{"name", "rate": RATE, "difference": DIFFERENCE | null}],
+                   "checks": [{"name", "rate": RATE, "undecided": [{"reason", "count"}], "difference": DIFFERENCE | null}],
                    "figures": [{"name", "pairs", "old_median", "new_median", "old_total", "new_total", "change", "low", "high",
                                 "p"}],
-                   "findings": [{"rule", "verdict", "value", "low", "high", "limit", "unknown", "needed"}]}],
+                   "findings": [{"rule", "verdict", "value", "low", "high", "limit", "unknown", "needed",
+                                 "needed_of": "answers" | "calls"}]}],
      "comparisons": [the shape of `otel_llm.values.comparison`]}
 
     RATE        {"passed", "of", "unknown", "rate", "low", "high"}
     DIFFERENCE  {"pairs", "lost", "won", "change", "low", "high", "p", "p_adjusted"}
 
-`unknown` answers are in no rate. `lost` are the pairs in which the baseline passed and the variant failed, `won` the others
-that differ. `low` and `high` are the limits of the interval at 1 − alpha. `p_adjusted` is Holm's, over the variants. `needed`
-is about how many answers it would take to say more, if they go on as they did; null when no number would do. Figures are money
-in pico-USD, times in nanoseconds, tokens; `change` is that of the total, of `latency` that of the median, as a share.
+`unknown` answers are in no rate; `undecided` says why a check could not judge them, the most frequent reason first. `lost` are
+the pairs in which the baseline passed and the variant failed, `won` the others that differ. `low` and `high` are the limits of
+the interval at 1 − alpha. `p_adjusted` is Holm's, over the variants. `needed` is about how many answers it would take to say
+more, if they go on as they did; null when no number would do. It is of recorded calls where the baseline is the recording: asking
+one of them more often makes no more pairs. Figures are money in pico-USD, times in nanoseconds, tokens;
+`change` is that of the total, of `latency` that of the median, as a share.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ from otel_llm.replay.suite.statistics import Interval
 from otel_llm.values.comparison import Comparison
 
 Verdict = Literal["baseline", "pass", "regressed", "inconclusive"]
+Reasons = tuple[tuple[str, int], ...]
+"""Why answers could not be judged, and how many for each reason, the most frequent first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +76,16 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: its pass rate, and against the baseline."""
+    """One check: its pass rate, why it could not judge what it could not, and against the baseline."""
 
     name: str
     rate: Rate
+    undecided: Reasons = ()
     difference: Difference | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {"name": self.name, "rate": self.rate.as_json(), "difference": self.difference and self.difference.as_json()}
+        return {"name": self.name, "rate": self.rate.as_json(), "undecided": reasons_json(self.undecided),
+                "difference": self.difference and self.difference.as_json()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +110,8 @@ class FigureChange:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule says. `value` (in `interval`) is held against `limit`; with `unknown` answers it might be otherwise."""
+    """What one rule says. `value` (in `interval`) is held against `limit`; with `unknown` answers it might be otherwise. `needed`
+    counts answers, or recorded calls where more answers to the same call would not help."""
 
     rule: str
     verdict: Verdict
@@ -112,10 +120,11 @@ class Finding:
     interval: Interval | None = None
     unknown: int = 0
     needed: int | None = None
+    needed_of: Literal["answers", "calls"] = "answers"
 
     def as_json(self) -> dict[str, Any]:
         return {"rule": self.rule, "verdict": self.verdict, "value": self.value, **_limits(self.interval), "limit": self.limit,
-                "unknown": self.unknown, "needed": self.needed}
+                "unknown": self.unknown, "needed": self.needed, "needed_of": self.needed_of}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +180,14 @@ class SuiteResult:
         return {
             "suite": suite.name, "run": self.run_id, "source": suite.source, "passed": self.exit_code == 0,
             "exit_code": self.exit_code, "stopped": self.stopped, "notes": list(self.notes), "sessions": self.sessions,
-            "samples": suite.samples, "mode": "threaded" if suite.is_threaded else "frozen", "checks": list(suite.checks),
+            "repeat": suite.repeat, "threaded": suite.is_threaded, "checks": list(suite.checks),
             "alpha": suite.rules.alpha, "baseline": suite.baseline, "variants": [each.as_json() for each in self.variants],
             "comparisons": [comparison.as_json() for comparison in self.comparisons]}
+
+
+def reasons_json(reasons: Reasons) -> list[dict[str, Any]]:
+    """`[{"reason", "count"}]`"""
+    return [{"reason": reason, "count": count} for reason, count in reasons]
 
 
 def _limits(interval: Interval | None) -> dict[str, float | None]:

@@ -157,7 +157,7 @@ class _Work:
     def _outcomes(self, trial: Trial, grant: Grant, before: Used) -> Generator[Outcome, None, None]:
         means = replace(self._means, sender=Tagged(self._means.sender, trial.tags), waits=lambda count: None)
         environ, price = means.environ, means.price
-        orders = Orders(self._with.is_threaded, trial.samples, retries=self._with.retries, api_key_env=trial.variant.api_key_env)
+        orders = Orders(self._with.is_threaded, trial.repeat, retries=self._with.retries, api_key_env=trial.variant.api_key_env)
 
         def under(caps_of: Callable[..., Caps], elapsed_ns: int) -> Orders:
             return replace(orders, caps=caps_of(sends=before.sends, cost=before.cost, elapsed_ns=elapsed_ns))
@@ -208,8 +208,8 @@ class _Work:
         """The cap that keeps the next call from being sent."""
         caps, purse = self._purse.caps, self._purse
         if caps.calls is not None and purse.calls >= caps.calls:
-            return "calls"
-        return "time" if caps.seconds is not None and purse.elapsed_ns >= caps.seconds * 1e9 else "usd"
+            return "max_calls"
+        return "max_time" if caps.seconds is not None and purse.elapsed_ns >= caps.seconds * 1e9 else "max_cost"
 
     def _spend_time(self) -> None:
         now = self._means.clock.ticks_ns()

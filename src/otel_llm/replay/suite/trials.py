@@ -24,25 +24,25 @@ from otel_llm.values.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A session (`source`) in a variant, asked `samples` times; `session_id` is the session that comes of it."""
+    """A session (`source`) in a variant, asked `repeat` times; `session_id` is the session that comes of it."""
 
     variant: Variant
     source: str
     session_id: str
-    samples: int
+    repeat: int
     tags: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a trial would send, its samples included. Money in pico-USD: `cost` of the calls whose price is known (None when it is
-    of none), `most` when every request limits its answer. `prompted` counts the calls that come from a prompt of the variant."""
+    """What a trial would send, repetitions included. Money in pico-USD: `cost` of the calls whose price is known (None when it is
+    of none), `most` when every request limits its answer. `prompts` are those of the variant that calls come from."""
 
     calls: int = 0
     cost: int | None = None
     unpriced: int = 0
     most: int | None = None
-    prompted: int = 0
+    prompts: frozenset[str] = frozenset()
     origins: tuple[Origin, ...] = ()
     skipped: tuple[str, ...] = ()
 
@@ -58,12 +58,12 @@ def session_id_of(run_id: str, variant: str, source: str, turn: int = 0) -> str:
     return f"sess-{sha256(json.dumps([run_id, variant, source, turn]).encode()).hexdigest()[:16]}"
 
 
-def trial_of(run: Run, variant: Variant, source: str, samples: int, turn: int = 0) -> Trial:
+def trial_of(run: Run, variant: Variant, source: str, repeat: int, turn: int = 0) -> Trial:
     """The trial of a run; that of the recorded answers is the recorded session itself."""
     if variant.is_recorded:
         return Trial(variant, source, source, 1, {})
     tags = {"suite": run.suite, "variant": variant.name, "suite_run": run.run_id}
-    return Trial(variant, source, session_id_of(run.run_id, variant.name, source, turn), samples, tags)
+    return Trial(variant, source, session_id_of(run.run_id, variant.name, source, turn), repeat, tags)
 
 
 def asked_steps(steps: Iterable[Step]) -> list[Step]:
@@ -79,15 +79,16 @@ def plan_of(trial: Trial, store: Store, *, environ: Mapping[str, str], price: Pr
     return plan(store, asked_steps(store.steps(trial.source)), trial.variant.changes, environ=environ, price=price)
 
 
-def need_of(todo: Plan, samples: int) -> Need:
+def need_of(todo: Plan, repeat: int) -> Need:
     """What a plan comes to."""
     limits = [call.most.total for call in todo.planned if call.most is not None]
     return Need(
-        calls=len(todo.planned) * samples,
-        cost=None if todo.estimate is None else todo.estimate * samples,
-        unpriced=todo.unpriced * samples,
-        most=sum(limits) * samples if len(limits) == len(todo.planned) else None,
-        prompted=sum(todo.changes.prompt_for(call.recorded.step.prompt_name) is not None for call in todo.planned),
+        calls=len(todo.planned) * repeat,
+        cost=None if todo.estimate is None else todo.estimate * repeat,
+        unpriced=todo.unpriced * repeat,
+        most=sum(limits) * repeat if len(limits) == len(todo.planned) else None,
+        prompts=frozenset(prompt.name for call in todo.planned
+                          if (prompt := todo.changes.prompt_for(call.recorded.step.prompt_name)) is not None),
         origins=todo.origins,
         skipped=tuple(skip.reason for skip in todo.skipped if skip.asks_model),
     )
@@ -99,7 +100,7 @@ def total(needs: Sequence[Need]) -> Need:
     limits = [need.most for need in needs if need.most is not None]
     return Need(
         calls=sum(need.calls for need in needs), cost=sum(known) if known else None, unpriced=sum(n.unpriced for n in needs),
-        most=sum(limits) if len(limits) == len(needs) else None, prompted=sum(need.prompted for need in needs),
+        most=sum(limits) if len(limits) == len(needs) else None, prompts=frozenset().union(*(need.prompts for need in needs)),
         origins=tuple(dict.fromkeys(origin for need in needs for origin in need.origins)),
         skipped=tuple(reason for need in needs for reason in need.skipped))
 

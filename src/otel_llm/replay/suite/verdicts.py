@@ -12,13 +12,14 @@ Where the baseline is the recording there is one answer a call to pair with, so 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
 from otel_llm.replay.suite.definition import Rules
 from otel_llm.replay.suite.readings import FIGURES, Reading, State
-from otel_llm.replay.suite.results import Check, Difference, FigureChange, Finding, Rate, Verdict
+from otel_llm.replay.suite.results import Check, Difference, FigureChange, Finding, Rate, Reasons, Verdict
 from otel_llm.replay.suite.statistics import (
     change,
     difference,
@@ -67,13 +68,15 @@ def corrected(found: Sequence[Difference | None]) -> list[Difference | None]:
 
 def checks_of(names: Sequence[str], variant: Answers, baseline: Answers | None, level: float) -> list[Check]:
     """Each check by itself."""
-    def state(reading: Reading, name: str) -> State:
-        return reading.checks.get(name, "unknown" if reading.state == "unknown" and not reading.checks else "silent")
-
     return [Check(
-        name, rate_of((state(reading, name) for reading in variant.values()), level),
+        name, rate_of((reading.state_of(name) for reading in variant.values()), level), reasons_of(name, variant.values()),
         None if baseline is None else difference_of(
-            ((state(old, name), state(new, name)) for old, new in paired(baseline, variant)), level)) for name in names]
+            ((old.state_of(name), new.state_of(name)) for old, new in paired(baseline, variant)), level)) for name in names]
+
+
+def reasons_of(check: str, readings: Iterable[Reading]) -> Reasons:
+    """Why a check could not judge answers."""
+    return tuple(Counter(each.why_undecided(check) for each in readings if each.state_of(check) == "unknown").most_common())
 
 
 def figures_of(pairs: Sequence[tuple[Reading, Reading]], level: float) -> list[FigureChange]:
@@ -94,16 +97,18 @@ def figures_of(pairs: Sequence[tuple[Reading, Reading]], level: float) -> list[F
 
 
 def findings_of(
-    rules: Rules, rate: Rate, found: Difference, worst: Difference, figures: Sequence[FigureChange]
+    rules: Rules, rate: Rate, found: Difference, worst: Difference, figures: Sequence[FigureChange], *, is_recorded: bool = False
 ) -> list[Finding]:
-    """What each rule says of a variant. `worst` is the difference if all answers that nobody could judge had failed."""
+    """What each rule says of a variant. `worst` is the difference if all answers that nobody could judge had failed;
+    `is_recorded` says that the baseline is the recording, which has one answer a call.
+    """
     made = [_drop(rules, found, worst)]
     if rules.min_pass_rate is not None:
         made.append(_rate(rules.min_pass_rate, rate, rules.level))
     for name, limit in (("cost", rules.max_cost_increase), ("latency", rules.max_latency_increase)):
         if limit is not None:
             made.append(_increase(name, limit, next((figure for figure in figures if figure.name == name), None)))
-    return made
+    return [replace(each, needed_of="calls") if is_recorded and each.rule != "min_pass_rate" else each for each in made]
 
 
 def worst_of(pairs: Iterable[tuple[State, State]]) -> list[tuple[State, State]]:
