@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import otel_llm
+from cli.two_sessions import talk
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.testing import Simulator
 from otel_llm.transfer import session_file
 from otel_llm.values.archive import Record, SessionMark
 from otel_llm.values.errors import BadExport, ConfigError, NotReplayable
 from otel_llm.values.session import Filter, ReplayRecord
-from support.recording import recording
+from support.recording import Recording, recording
 from transfer.stores import everything, export
 from transfer.test_commands import run
 from transfer.test_line import Made, records
@@ -296,6 +297,20 @@ class TestTheTerminal:
 
         assert done.code == 2 and "b.session is" in done.err
         assert copy.sessions(Filter()) == []
+
+    def test_leaves_out_replays_whose_other_session_is_not_in_the_file(self, rec: Recording, client: Any) -> None:
+        talk(client, "trip", "echo: one", "echo: two", tool=False)
+        for _ in range(2):
+            assert run(rec.directory, "replay", "reissue", "trip").code == 0
+        newest = rec.store.sessions(Filter())[0].session_id
+
+        alone, both = run(rec.directory, "export", "session", "trip"), run(rec.directory, "export", "session", "trip", newest)
+
+        counts = [json.loads(done.out)["counts"] for done in (alone, both)]
+        assert counts == [{"sessions": 1, "steps": 2, "replays": 0}, {"sessions": 2, "steps": 4, "replays": 2}]
+        assert [done.err.splitlines()[1:] for done in (alone, both)] == [
+            ["Left out: 4 replays, because their other session is not in the file; name both sessions to keep them."],
+            ["Left out: 2 replays, because their other session is not in the file; name both sessions to keep them."]]
 
     def test_wants_to_be_told_which_session(self, source: SqliteStore) -> None:
         assert run(source.directory, "export", "session").code == 2
