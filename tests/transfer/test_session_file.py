@@ -44,7 +44,7 @@ class Collected:
     """An intake that keeps what it gets."""
 
     def __init__(self) -> None:
-        self.added = self.known = 0
+        self.added = self.known = self.differing = 0
         self.sessions: list[SessionMark] = []
         self.records: list[Record] = []
         self.replays: list[ReplayRecord] = []
@@ -311,6 +311,25 @@ class TestTheTerminal:
         assert [done.err.splitlines()[1:] for done in (alone, both)] == [
             ["Left out: 4 replays, because their other session is not in the file; name both sessions to keep them."],
             ["Left out: 2 replays, because their other session is not in the file; name both sessions to keep them."]]
+
+    def test_says_how_many_steps_the_store_has_with_other_content_and_keeps_its_own(
+        self, recorded: tuple[bytes, str], copy: SqliteStore, tmp_path: Path
+    ) -> None:
+        (tmp_path / "as it was.session").write_bytes(recorded[0])
+        edited = tmp_path / "edited.session"
+        edited.write_bytes(recorded[0].replace(b'"content": "eins"', b'"content": "drei"', 1))
+        run(copy.directory, "import", str(tmp_path / "as it was.session"))
+
+        again, other = run(copy.directory, "import", str(tmp_path / "as it was.session")), run(copy.directory, "import", str(edited))
+        elsewhere = run(tmp_path / "elsewhere", "import", str(edited))
+
+        assert (again.code, again.err) == (0, f"0 steps imported from {tmp_path}/as it was.session, 3 steps were there already\n")
+        assert (other.code, other.err) == (0, (
+            f"0 steps imported from {edited}, 3 steps were there already, 1 of them with other content\n"
+            f"The store keeps its own content, for a trace is a record. For that of the file take another store: "
+            f"otel-llm --store DIR import {edited}\n"))
+        assert written(copy) == recorded[0]
+        assert elsewhere.err == f"3 steps imported from {edited}\n"
 
     def test_wants_to_be_told_which_session(self, source: SqliteStore) -> None:
         assert run(source.directory, "export", "session").code == 2
