@@ -139,8 +139,9 @@ class Hit:
 class Filter:
     """Which sessions or calls: every field that is given must hold; of several values in one field any may.
 
-    `since_ns` and `until_ns` bound the start. `tags` maps a key to the values that are welcome; none are: any value. Costs are
-    pico-USD. `originals` leaves out sessions that replay another, and their calls.
+    `session_prefix` is what the id of a session begins with. `since_ns` and `until_ns` bound the start. `tags` maps a key to the
+    values that are welcome; none are: any value. Costs are pico-USD. `originals` leaves out sessions that replay another, and
+    their calls.
     """
 
     since_ns: int | None = None
@@ -156,6 +157,7 @@ class Filter:
     min_cost: int | None = None
     max_cost: int | None = None
     originals: bool = False
+    session_prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ HEAD = 200
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(allow_dash=True))
 @pass_app
 def import_file(app: App, files: tuple[str, ...]) -> None:
     """Take in sessions from files of `export jsonl` or `export session` (`-` reads standard input); what is there stays."""

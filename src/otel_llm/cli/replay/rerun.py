@@ -26,7 +26,7 @@ from otel_llm.values.errors import ConfigError
 
 
 @click.command()
-@id_argument(metavar="SESSION")
+@id_argument(metavar="SESSION", or_file=True)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @click.option("--with", "more", multiple=True, metavar="SESSION", help="Answer from this session too.")
 @click.option("--policy", type=click.Choice(POLICIES), default="strict", show_default=True,
