@@ -342,4 +342,4 @@ class TestTheTerminal:
         fork = run(tmp_path / "store", "replay", "fork", str(tmp_path / "a.session"), "--", "true")
 
         assert rerun.code == 2 and "b.session cannot be read: No such file" in rerun.err
-        assert fork.code == 2 and "a.session is a file; this needs a session of the store. `otel-llm import" in fork.err
+        assert fork.code == 2 and "a.session is a file, and this wants what is in the store. First: otel-llm import" in fork.err

@@ -22,7 +22,7 @@ from otel_llm.cli.safe import line
 from otel_llm.replay import reading
 from otel_llm.transfer.session_file import SUFFIX
 from otel_llm.values.errors import ConfigError, NotFound
-from otel_llm.values.session import Filter, Step
+from otel_llm.values.session import Filter, Ref, Step
 from otel_llm.values.store import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -91,15 +91,26 @@ def id_argument(name: str = "given", metavar: str = "ID", *, or_file: bool = Fal
     return click.argument(name, metavar=metavar, type=SessionOrFile() if or_file else SessionId())
 
 
-def steps_of(store: Store, given: str) -> tuple[str, list[Step]]:
-    """The session that an id leads to, and its steps: all of a session, those of a trace, or the one that is a call."""
+def resolve(store: Store, given: str) -> Ref:
+    """What an id leads to. Raises `NotFound`, or `ConfigError` when it is the name of a file, which is not in the store."""
     try:
-        return reading.steps_of(store, given)
+        return store.resolve(given)
     except NotFound:
         if Path(given).is_file():
-            raise ConfigError(f"{given} is a file, and this wants what is in the store. First: otel-llm import {quote(given)}; "
-                              "then name the session by its id.") from None
+            raise file_not_wanted(given) from None
         raise
+
+
+def file_not_wanted(given: str) -> ConfigError:
+    """The error of a file that was named where something in the store is wanted."""
+    return ConfigError(f"{given} is a file, and this wants what is in the store. First: otel-llm import {quote(given)}; "
+                       "then name the session by its id.")
+
+
+def steps_of(store: Store, given: str) -> tuple[str, list[Step]]:
+    """The session that an id leads to, and its steps: all of a session, those of a trace, or the one that is a call."""
+    resolve(store, given)
+    return reading.steps_of(store, given)
 
 
 def with_sessions(store: Store, where: Filter, named: Iterable[str] = (), *, must_exist: bool = True) -> Filter:
@@ -110,7 +121,7 @@ def with_sessions(store: Store, where: Filter, named: Iterable[str] = (), *, mus
     full: list[str] = []
     for given in (*named, *where.session):
         try:
-            ref = store.resolve(given)
+            ref = resolve(store, given) if must_exist else store.resolve(given)
             full.append(ref.session_id or ref.id)
         except NotFound:
             if must_exist:
