@@ -29,13 +29,12 @@ from otel_llm.replay.rerun.matching import Index, came_to
 from otel_llm.replay.rerun.recording import Entry, Recording, path_of
 from otel_llm.replay.rerun.report import Difference, Kind, Report
 from otel_llm.values.canonical import canonical_json
-from otel_llm.values.errors import BudgetExceeded, ConfigError, NotReplayable, ReplayDiverged
+from otel_llm.values.errors import UNSENT, BudgetExceeded, ConfigError, ReplayDiverged
 from otel_llm.values.playback import Live, Place, Player, Question, Recorded
 
 Policy = Literal["strict", "lenient", "record-new"]
 POLICIES: tuple[Policy, ...] = ("strict", "lenient", "record-new")
 MAX_NOTED = 100
-_OURS = tuple(kind.__name__ for kind in (ReplayDiverged, NotReplayable, BudgetExceeded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,7 @@ class Rerun(Player):
     def ended(self, kind: str, name: str, place: Place, result: bytes, error_type: str | None) -> None:
         """Compares what a step came to with what it came to when it was recorded."""
         with self._lock:
-            if self.report.mode == "fork" or error_type in _OURS:
+            if self.report.mode == "fork" or error_type in UNSENT:
                 return
             entry = self._index.outcome(kind, name, place, result, error_type)
             if entry is None:
