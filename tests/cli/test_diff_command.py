@@ -33,7 +33,7 @@ def test_equal_vectors_are_said_to_be_the_same(three: Recording) -> None:
 def test_other_vectors_say_how_similar_they_are(three: Recording) -> None:
     run = on_store(three.directory, "replay", "diff", "three:1", "three:3")
 
-    assert (run.code, run.err) == (1, "1 answer of 1 differ.\n")
+    assert (run.code, run.err) == (1, "1 of 1 answer differs.\n")
     assert "vectors  2, cosine similarity of the least similar 0." in run.out
 
 
@@ -44,7 +44,7 @@ def test_where_nothing_can_be_compared_it_says_so(rec: Recording, client: Any) -
 
     run = on_store(rec.directory, "replay", "diff", "lists", "lists")
 
-    assert (run.code, run.err) == (1, "2 answers of 2 could not be compared.\n")
+    assert (run.code, run.err) == (1, "2 of 2 answers could not be compared.\n")
     assert "nothing is recorded on both sides that could be compared" in run.out
 
 

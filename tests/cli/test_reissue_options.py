@@ -155,12 +155,15 @@ def test_an_interruption_waits_for_what_is_under_way_and_can_be_gone_on_with(sta
     assert (done.code, set(asked(stage).values())) == (0, {1})
 
 
-def test_a_file_is_to_be_imported_first(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", [
+    "show FILE", "call FILE", "calls --session FILE", "export jsonl FILE", "export session FILE", "replay check FILE",
+    "replay reissue FILE --yes", "replay compare FILE", "replay diff FILE source", "replay fork FILE -- true"])
+def test_a_file_is_to_be_imported_first(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     record_calls(stage, 1)
     monkeypatch.chdir(tmp_path)
     on_store(stage.directory, "export", "session", "source", "-o", "trip.session")
 
-    done = on_store(stage.directory, "replay", "reissue", "trip.session", "--yes")
+    done = on_store(stage.directory, *command.replace("FILE", "trip.session").split())
 
     assert (done.code, done.out, stage.provider.asked) == (2, "", [])
     assert done.err == ("otel-llm: trip.session is a file, and this wants what is in the store. First: otel-llm import trip.session; "

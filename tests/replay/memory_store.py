@@ -97,6 +97,7 @@ class MemoryStore:
         return all((
             not where.kinds or "original" in where.kinds,
             not where.session or session in where.session,
+            session.startswith(where.session_prefix),
             not where.user or user in where.user,
             not where.model or any(model in where.model for model in models),
             not where.status or status in where.status,

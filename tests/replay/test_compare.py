@@ -74,7 +74,8 @@ def test_figures_are_reported_and_do_not_decide() -> None:
     assert diff == {
         "same": True, "compared": True, "text": {"same": True, "words": [["=", "hi"]]},
         "tool_calls": {"same": True, "changes": []}, "vectors": None,
-        "status": {"old": 200, "new": 201}, "error_type": {"old": None, "new": None}, "model": {"old": "a", "new": "b"},
+        "status": {"old": 200, "new": 201}, "error_type": {"old": None, "new": None},
+        "error_message": {"old": None, "new": None}, "model": {"old": "a", "new": "b"},
         "finish_reason": {"old": None, "new": None}, "input_tokens": {"old": 1, "new": 3}, "output_tokens": {"old": 2, "new": 4},
         "cost_pico_usd": {"old": 5, "new": None}, "duration_ns": {"old": 7, "new": 9}}
     assert json.loads(json.dumps(diff)) == diff

@@ -134,7 +134,7 @@ def test_a_call_to_which_no_response_comes_is_in_doubt_and_nothing_more_is_sent(
 def test_an_endpoint_that_cannot_be_reached_costs_nothing_and_ends_it_with_a_sentence(store: MemoryStore) -> None:
     sender = Refusing()
 
-    with pytest.raises(ReplayError, match="No response came from https://api.openai.com: Connection refused. 1 of 5"):
+    with pytest.raises(ReplayError, match="No response came from https://api.openai.com: Connection refused. 0 of 5 calls were sent."):
         send(store, planned(store), sender)
 
     assert [(e.state, e.cost) for e in store.journal.entries("sess-new")] == [("failed", 0), *[("waiting", 0)] * 4]

@@ -52,6 +52,8 @@ class TestReport:
         ({"status": None, "response_body": None, "complete": False}, {"end_ns": None, "state": "incomplete"}, "partial", "in_doubt"),
         ({"status": None, "response_body": None, "complete": False}, {"end_ns": None, "state": "running"}, "partial", "running"),
         ({"status": None, "response_body": None, "complete": False}, {"state": "error"}, "exact", ""),
+        ({"status": None, "response_body": None, "complete": False}, {"state": "error", "error_type": "BudgetExceeded"}, "partial",
+         "not_sent"),
         ({"api": "generic"}, {}, "partial", "unreadable"),
         ({"method": "GET", "api": "openai_fetch_response"}, {}, "partial", "fetch"),
     ])
@@ -83,8 +85,8 @@ class TestReport:
             store.exchanges[span_id] = replace(exchange, request_body=None, omitted="content off")
         nothing = check(store, "sess-newcomer01")
 
-        assert (partial.level, partial.summary) == ("partial", "partial: 4 exact, 1 not (content off)")
-        assert (nothing.level, nothing.summary) == ("not", "not: 5 not (content off)")
+        assert (partial.level, partial.summary) == ("partial", "partial: 4 exact, 1 not replayable (content off)")
+        assert (nothing.level, nothing.summary) == ("not", "not replayable (content off)")
 
 
 class TestCommand:
@@ -117,7 +119,7 @@ class TestCommand:
 
         run = terminal(store, "replay", "check", "sess-tools")
 
-        assert (run.code, run.err) == (3, "sess-tools is not: there is no call in it\n")
+        assert (run.code, run.err) == (3, "sess-tools is not replayable: there is no call in it\n")
 
     def test_a_call_alone_is_judged_with_what_came_after_it(self, store: MemoryStore) -> None:
         run = terminal(store, "replay", "check", "@1:1", "--json")

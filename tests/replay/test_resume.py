@@ -194,7 +194,7 @@ class TestGoingOn:
         second = stage.reissue("--resume", session_id, "--retries", "0")
 
         assert (first.code, second.code, provider.asked) == (3, 3, [])
-        assert [(e.state, e.sends, e.cost) for e in entries] == [("failed", 1, 0), ("waiting", 0, 0)]
+        assert [(e.state, e.sends, e.cost) for e in entries] == [("failed", 0, 0), ("waiting", 0, 0)]
 
     def test_the_cap_of_the_beginning_holds_until_another_one_is_given(self, stage: Stage) -> None:
         record_calls(stage, 4)
@@ -254,7 +254,7 @@ class TestJournal:
             resent = other.journal.claim(session_id, entry.key, cost=3, resend=True)
 
         assert (got, resent) == ([True, False], True)
-        assert [(e.state, e.sends, e.cost) for e in journal(stage.directory)[1]] == [("sending", 3, 6)]
+        assert [(e.state, e.sends, e.cost) for e in journal(stage.directory)[1]] == [("sending", 2, 6)]
 
     def test_a_lock_goes_with_its_holder(self, tmp_path: Path) -> None:
         with SqliteStore(tmp_path) as store:

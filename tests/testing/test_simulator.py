@@ -696,6 +696,18 @@ class TestScript:
         assert sim.count.total() == 1
 
 
+    @pytest.mark.parametrize("make", [
+        lambda **only: error(404, **only), lambda **only: raw(b"", **only), lambda **only: sse("x", **only), normal, cut, hang,
+        lambda **only: compress("gzip", **only)])
+    def test_a_condition_that_there_is_none_of_is_refused(self, make: Any) -> None:
+        with pytest.raises(TypeError) as refused:
+            make(model="gpt-4o-grande")
+
+        assert str(refused.value) == (
+            "model= is no condition of an answer; conditions are match, when, times. What stands in the body is asked by "
+            "when=lambda body: body.get('model') == 'gpt-4o-grande'")
+
+
 class TestServer:
     def test_an_exchange_holds_what_was_sent_but_no_key(self, client: OpenAI, sim: Simulator) -> None:
         answer = client.chat.completions.with_raw_response.create(model="gpt-4o", messages=user("Hello!"))

@@ -58,6 +58,14 @@ class TestARoundTrip:
 
         assert everything(copy) == everything(source)
 
+    def test_a_second_time_finds_nothing_new_and_nothing_different(self, source: SqliteStore) -> None:
+        steps = sum(row.steps for row in source.sessions(Filter(), limit=1000))
+
+        with source.importing() as intake:
+            jsonl.take_in(io.BytesIO(export(source)), "export", intake)
+
+        assert (intake.added, intake.known, intake.differing) == (0, steps, 0)
+
     def test_covers_what_it_is_about(self, source: SqliteStore) -> None:
         """The store under test must not lose its hard cases."""
         found = [line["step"] for line in lines(export(source)) if "step" in line]

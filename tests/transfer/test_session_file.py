@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import otel_llm
+from cli.two_sessions import talk
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.testing import Simulator
 from otel_llm.transfer import session_file
 from otel_llm.values.archive import Record, SessionMark
 from otel_llm.values.errors import BadExport, ConfigError, NotReplayable
 from otel_llm.values.session import Filter, ReplayRecord
-from support.recording import recording
+from support.recording import Recording, recording
 from transfer.stores import everything, export
 from transfer.test_commands import run
 from transfer.test_line import Made, records
@@ -43,7 +44,7 @@ class Collected:
     """An intake that keeps what it gets."""
 
     def __init__(self) -> None:
-        self.added = self.known = 0
+        self.added = self.known = self.differing = 0
         self.sessions: list[SessionMark] = []
         self.records: list[Record] = []
         self.replays: list[ReplayRecord] = []
@@ -297,6 +298,39 @@ class TestTheTerminal:
         assert done.code == 2 and "b.session is" in done.err
         assert copy.sessions(Filter()) == []
 
+    def test_leaves_out_replays_whose_other_session_is_not_in_the_file(self, rec: Recording, client: Any) -> None:
+        talk(client, "trip", "echo: one", "echo: two", tool=False)
+        for _ in range(2):
+            assert run(rec.directory, "replay", "reissue", "trip").code == 0
+        newest = rec.store.sessions(Filter())[0].session_id
+
+        alone, both = run(rec.directory, "export", "session", "trip"), run(rec.directory, "export", "session", "trip", newest)
+
+        counts = [json.loads(done.out)["counts"] for done in (alone, both)]
+        assert counts == [{"sessions": 1, "steps": 2, "replays": 0}, {"sessions": 2, "steps": 4, "replays": 2}]
+        assert [done.err.splitlines()[1:] for done in (alone, both)] == [
+            ["Left out: 4 replays, because their other session is not in the file; name both sessions to keep them."],
+            ["Left out: 2 replays, because their other session is not in the file; name both sessions to keep them."]]
+
+    def test_says_how_many_steps_the_store_has_with_other_content_and_keeps_its_own(
+        self, recorded: tuple[bytes, str], copy: SqliteStore, tmp_path: Path
+    ) -> None:
+        (tmp_path / "as it was.session").write_bytes(recorded[0])
+        edited = tmp_path / "edited.session"
+        edited.write_bytes(recorded[0].replace(b'"content": "eins"', b'"content": "drei"', 1))
+        run(copy.directory, "import", str(tmp_path / "as it was.session"))
+
+        again, other = run(copy.directory, "import", str(tmp_path / "as it was.session")), run(copy.directory, "import", str(edited))
+        elsewhere = run(tmp_path / "elsewhere", "import", str(edited))
+
+        assert (again.code, again.err) == (0, f"0 steps imported from {tmp_path}/as it was.session, 3 steps were there already\n")
+        assert (other.code, other.err) == (0, (
+            f"0 steps imported from {edited}, 3 steps were there already, 1 of them with other content\n"
+            f"The store keeps its own content, for a trace is a record. For that of the file take another store: "
+            f"otel-llm --store DIR import {edited}\n"))
+        assert written(copy) == recorded[0]
+        assert elsewhere.err == f"3 steps imported from {edited}\n"
+
     def test_wants_to_be_told_which_session(self, source: SqliteStore) -> None:
         assert run(source.directory, "export", "session").code == 2
 
@@ -308,4 +342,4 @@ class TestTheTerminal:
         fork = run(tmp_path / "store", "replay", "fork", str(tmp_path / "a.session"), "--", "true")
 
         assert rerun.code == 2 and "b.session cannot be read: No such file" in rerun.err
-        assert fork.code == 2 and "a.session is a file; this needs a session of the store. `otel-llm import" in fork.err
+        assert fork.code == 2 and "a.session is a file, and this wants what is in the store. First: otel-llm import" in fork.err

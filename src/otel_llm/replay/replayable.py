@@ -1,9 +1,10 @@
 """How far a session can be replayed: for each call exact, partial or not, and why.
 
 *Exact* means that what went over the wire is here, byte for byte, the answer whole, and what the tools said to it: the call can
-be sent again as it was, and a program that makes it again can be answered as it was. *Partial* means that something is missing:
-a secret that was replaced, the end of a stream, the answer of a call whose program died, the result of a tool. *Not* means that
-the request is not here. A session is exact when all its calls are, and not replayable when none is.
+be sent again as it was, and a program that makes it again can be answered as it was. A failure is an answer too: a call that got
+no connection is exact, since its program gets that error again. *Partial* means that something is missing: a secret that was
+replaced, the end of a stream, the answer of a call whose program died, the result of a tool. *Not* means that the request is not
+here. A session is exact when all its calls are, and not replayable when none is.
 
     level    code                what it means
     not      content_off         recorded with content switched off
@@ -15,6 +16,7 @@ the request is not here. A session is exact when all its calls are, and not repl
     partial  answer_missing      the answer was too large or dropped
     partial  cut, left           the stream broke off; the program left it before its end
     partial  in_doubt, running   nobody knows whether it was answered; it has not ended yet
+    partial  not_sent            a rerun or a fork did not let it out, at a cap for example, so that it was never answered
     partial  no_tool_result      nothing recorded answers a tool call in its answer
     partial  unreadable, fetch   no call to a model that can be read, or none at all: it is played back, and not sent again
 """
@@ -31,11 +33,13 @@ from otel_llm.replay.reading import RecordedCall, recorded
 from otel_llm.replay.requests.elements import calls_in
 from otel_llm.replay.tools import ToolAnswers, tool_answers
 from otel_llm.values.call import ToolCall
+from otel_llm.values.errors import UNSENT
 from otel_llm.values.session import Step
 from otel_llm.values.store import Store
 
 Level = Literal["exact", "partial", "not"]
 LEVELS: tuple[Level, ...] = ("exact", "partial", "not")
+_WORDS: Mapping[Level, str] = {"exact": "exact", "partial": "partial", "not": "not replayable"}
 
 _OMITTED: Mapping[str, tuple[str, str]] = {
     "content off": ("content_off", "it was recorded with content switched off"),
@@ -97,9 +101,13 @@ class SessionReport:
 
     @property
     def summary(self) -> str:
-        """In a line: `partial: 3 exact, 1 partial (its stream broke off)`."""
-        parts = [f"{count} {level}{self._why(level)}" for level, count in self.counts.items() if count]
-        return f"{self.level}: {', '.join(parts)}" if len(parts) > 1 or self.level != "exact" else self.level
+        """In a line: `exact`, `partial: 3 exact, 1 partial (cut)`, `partial (cut)`, `not replayable (content off)`."""
+        if not self.calls:
+            return "not replayable: there is no call in it"
+        parts = [f"{count} {_WORDS[level]}{self._why(level)}" for level, count in self.counts.items() if count]
+        if len(parts) > 1:
+            return f"{self.level}: {', '.join(parts)}"
+        return _WORDS[self.level] + self._why(self.level)
 
     def _why(self, level: Level) -> str:
         codes = dict.fromkeys(r.code.replace("_", " ") for call in self.calls if call.level == level for r in call.reasons)
@@ -140,6 +148,8 @@ def _reasons(call: RecordedCall, place: int, tools: ToolAnswers) -> Iterator[Rea
         is_running = step.state == "running"
         yield Reason("partial", *(("running", "it has not ended yet") if is_running else (
             "in_doubt", "its program died before an answer was recorded; it may have been answered")))
+    elif exchange.status is None and step.error_type in UNSENT:
+        yield Reason("partial", "not_sent", f"it was never sent ({step.error_type})")
     elif exchange.omitted is not None:
         yield Reason("partial", "answer_missing", f"its answer was not kept ({exchange.omitted})")
     elif exchange.status is not None and not exchange.complete:

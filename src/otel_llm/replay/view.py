@@ -10,7 +10,7 @@ A parent's figures are the sums of its leaves; only calls have tokens and money,
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from otel_llm.replay.conversation import Entry, conversation, turns_opened
@@ -24,7 +24,11 @@ MAX_CALLS_READ = 300
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over calls. A token or cost sum is None when no call knows the figure; `unpriced` counts calls of unknown cost."""
+    """Sums over calls. A token or cost sum is None when no call knows the figure; `unpriced` counts calls of unknown cost.
+
+    `errors` counts what went wrong: a failure that goes up through the steps around it is one, and a stream that its program
+    left early is none.
+    """
 
     calls: int = 0
     errors: int = 0
@@ -38,14 +42,26 @@ class Totals:
         """The sums of these steps; tokens and cost count of calls only, errors of all."""
         steps = list(steps)
         calls = [step for step in steps if step.kind == "call"]
+        failed = [step for step in steps if is_failed(step)]
+        passing_on = {step.parent_span_id for step in failed if step.parent_span_id != step.span_id}
         return cls(
             calls=len(calls),
-            errors=sum(step.state in ("error", "incomplete") for step in steps),
+            errors=sum(step.span_id not in passing_on for step in failed),
             input_tokens=add(step.usage.input_tokens for step in calls),
             output_tokens=add(step.usage.output_tokens for step in calls),
             cost_pico_usd=add(step.cost.total if step.cost else None for step in calls),
             unpriced=sum(step.cost is None for step in calls),
         )
+
+
+def is_failed(step: Step) -> bool:
+    """True when something went wrong; leaving a stream is what a program may do."""
+    return step.state in ("error", "incomplete") and not is_left_early(step)
+
+
+def is_left_early(step: Step) -> bool:
+    """True when the program left a stream before its end; a call that never ended has no end either."""
+    return step.state == "incomplete" and step.end_ns is not None
 
 
 def add(figures: Iterable[int | None]) -> int | None:
@@ -91,13 +107,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
-    """A whole session. `session` is None when only a trace of it is shown."""
+    """A whole session, or one trace of it: `trace_id` says which, and times, turns, models and status in `session` are then its.
+
+    `session` is None when the store has no row of it.
+    """
 
     session: SessionRow | None
     roots: tuple[Node, ...]
     totals: Totals
     turns: Mapping[str, tuple[int, str]]
     """Span id of each call that opens a turn: number of the turn, the user's words."""
+    trace_id: str | None = None
 
     def rows(self) -> Iterator[Row]:
         """The lines of the tree, top to bottom; the turn of a step is that of the last heading above it."""
@@ -122,7 +142,25 @@ def view(store: Store, session_id: str, session: SessionRow | None = None, *, tr
     if opened is None:
         opened = turns_opened(messages(store, steps)) if len(numbers) <= MAX_CALLS_READ else {}
     shown = [step for step in steps if trace_id is None or step.trace_id == trace_id]
-    return SessionView(session, tree(shown, numbers, opened), Totals.of(shown), opened)
+    if session is not None and trace_id is not None:
+        session = _of_trace(session, shown, opened)
+    return SessionView(session, tree(shown, numbers, opened), Totals.of(shown), opened, trace_id)
+
+
+def _of_trace(session: SessionRow, shown: Sequence[Step], opened: Mapping[str, object]) -> SessionRow:
+    """The row of a session with what of it can be said of one trace."""
+    calls = [step for step in shown if step.kind == "call"]
+    ends = [*calls[-1:], *[step for step in shown if step.parent_span_id is None][-1:]]
+    status: Literal["ok", "error", "recovered", "running"] = "ok"
+    if any(step.state == "running" for step in shown):
+        status = "running"
+    elif any(map(is_failed, shown)):
+        status = "error" if any(map(is_failed, ends)) else "recovered"
+    return replace(
+        session, status=status, turns=sum(step.span_id in opened for step in shown),
+        first_ns=min((step.start_ns for step in shown), default=session.first_ns),
+        last_ns=max((step.end_ns or step.start_ns for step in shown), default=session.last_ns),
+        models=tuple(dict.fromkeys(model for step in calls if (model := step.model or step.response_model))))
 
 
 def turns(steps: Iterable[Step]) -> dict[str, tuple[int, str]] | None:
@@ -178,7 +216,7 @@ def _node(step: Step, children: tuple[Node, ...], number: int | None, own_turn: 
     parts = [own, *(child.totals for child in children)]
     totals = Totals(
         calls=sum(part.calls for part in parts),
-        errors=sum(part.errors for part in parts),
+        errors=sum(child.totals.errors for child in children) + (own.errors and not any(is_failed(c.step) for c in children)),
         input_tokens=add(part.input_tokens for part in parts),
         output_tokens=add(part.output_tokens for part in parts),
         cost_pico_usd=add(part.cost_pico_usd for part in parts),

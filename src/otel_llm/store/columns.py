@@ -14,6 +14,7 @@ from typing import Any
 
 from otel_llm import semconv as n
 from otel_llm.values.call import Call, Usage
+from otel_llm.values.errors import UNSENT
 from otel_llm.values.spandata import KINDS
 from otel_llm.values.tape import FUNCTION, CallEnd, CallStart
 
@@ -164,6 +165,8 @@ def of_end(start: CallStart, end: CallEnd, *, has_body: bool) -> Columns:
         out["error_type"] = str(end["status"])
     if "error_message" in end:
         out["error_message"] = end["error_message"]
+    if start["api"] != FUNCTION and (400 <= (end["status"] or 0) < 500 or out.get("error_type") in UNSENT):
+        out["cost"] = 0  # nobody is paid for what was refused, or never sent
     if "attempts" in end:
         out["attempts"] = len(end["attempts"]) + 1
     if "first_byte_ns" in end and end["content_type"].startswith("text/event-stream"):

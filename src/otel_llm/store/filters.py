@@ -11,6 +11,9 @@ from typing import Any
 from otel_llm.store.rows import KIND, STATE
 from otel_llm.values.session import Filter
 
+LAST = "\U0010ffff"
+"""Behind whatever an id goes on with: what begins like a text lies between the text and the text with this."""
+
 
 class Conditions:
     """A WHERE clause that grows; values are bound, never written into the text."""
@@ -65,6 +68,8 @@ def _common(out: Conditions, where: Filter, *, start: str, cost: str, tags: str)
     if where.max_cost is not None:
         out.add(f"{cost} <= ?", where.max_cost)
     out.among("n.session_id", where.session)
+    if where.session_prefix:
+        out.add("n.session_id >= ? AND n.session_id < ?", where.session_prefix, where.session_prefix + LAST)
     for key, choices in where.tags.items():
         among = f" AND e.value IN ({', '.join('?' * len(choices))})" if choices else ""
         out.add(f"EXISTS (SELECT 1 FROM json_each({tags}) e WHERE e.key = ?{among})", key, *choices)  # noqa: S608

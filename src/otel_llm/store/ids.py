@@ -11,13 +11,13 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from otel_llm.store.filters import LAST
 from otel_llm.store.rows import KIND
 from otel_llm.values.errors import Ambiguous, NotFound
 from otel_llm.values.session import LISTED, Ref
 
 SHORTEST = 4
 SHOWN = 8
-_LAST = "\U0010ffff"
 
 Execute = Callable[[str, Sequence[Any]], sqlite3.Cursor]
 
@@ -87,7 +87,7 @@ def _matches(execute: Execute, text: str) -> list[Ref]:
     found: dict[tuple[str, str], Ref] = {}
     for begin in (text, f"sess-{text}"):
         for (session,) in execute("SELECT session_id FROM session WHERE session_id >= ? AND session_id < ? LIMIT ?",
-                                  (begin, begin + _LAST, limit)):
+                                  (begin, begin + LAST, limit)):
             found["session", session] = Ref("session", session, session)
     digits = text.lower()
     if set(digits) <= set("0123456789abcdef"):

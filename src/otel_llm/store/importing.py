@@ -3,7 +3,8 @@
 Which session a step belongs to is no guess here, so it is settled beforehand: sessions and traces are entered before the first
 frame is on the tape, and the indexer finds them there, in this process or in any other. What even so stands elsewhere (steps
 that name one session and were merged into another) is moved afterwards, and a cost that the record knows holds against today's
-prices. A step that the store has already is left alone.
+prices. A step that the store has already is left alone, whatever the file says of it: a trace is a record of what happened.
+That the two differ is counted, since somebody may have edited the file and look for the change.
 
 A batch is small; when it is done every step of it is looked for, because what an import acknowledges must be in the store. An
 import that dies leaves a mark, and the next one then corrects also what that one had stored and not yet corrected.
@@ -15,10 +16,12 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from otel_llm.store import ledger
+from otel_llm.store.records import BROKEN, RecordReader
 from otel_llm.store.rollup import roll_up
 from otel_llm.store.rows import cost_of
 from otel_llm.store.seen import Seen
@@ -61,7 +64,7 @@ class Importer:
     def __init__(
         self, connection: sqlite3.Connection, directory: Path, catch_up: Callable[[], None], lock: threading.RLock
     ) -> None:
-        self.added = self.known = 0
+        self.added = self.known = self.differing = 0
         self._connection, self._catch_up, self._lock = connection, catch_up, lock
         self._spool = Spool(directory / "spool", queue_bytes=UNBOUNDED, spool_bytes=UNBOUNDED)
         self._corrects_all = self._is_marked()
@@ -92,6 +95,7 @@ class Importer:
         waiting, self._waiting, self._bytes = self._waiting, {}, 0
         new = self._unknown(waiting)
         self.known += len(waiting) - len(new)
+        self.differing += self._differing(record for ids, record in waiting.items() if ids not in new)
         if not new and not (self._corrects_all and waiting):
             return
         self._is_torn = True
@@ -130,6 +134,17 @@ class Importer:
             if record is not None and (record.span is None or has_span) and _has(record.wire, has_call, has_pending):
                 del new[record.trace_id, record.span_id]
         return new
+
+    def _differing(self, known: Iterable[Record]) -> int:
+        """How many of these the store has with other content; one that it cannot read any more is a matter for `doctor`."""
+        with self._lock:
+            reader = RecordReader(self._connection.execute)
+            found = 0
+            for record in known:
+                row = reader.find(record.trace_id, record.span_id)
+                with suppress(*BROKEN):
+                    found += row is not None and _differs(record, reader.record(record.session_id, row))
+        return found
 
     def _of(self, sql: str, ids: Iterable[Ids]) -> list[Any]:
         spans = [bytes.fromhex(span_id) for _, span_id in ids]
@@ -231,6 +246,18 @@ def _has(wire: WireRecord | None, has_call: bool, has_pending: bool) -> bool:
     if wire is None or has_call:
         return True
     return has_pending and (wire.end is None or wire.start is None)
+
+
+def _differs(record: Record, there: Record) -> bool:
+    """True when a record contradicts the store. It may know less: its step was still running when it was written."""
+    if record.span not in (None, there.span):
+        return True
+    wire, kept = record.wire, there.wire
+    if wire is None or kept is None:
+        return False
+    if wire.end is not None and wire.start is not None:
+        return wire != kept
+    return wire.start not in (None, kept.start) or wire.end not in (None, kept.end)
 
 
 def _json(header: Any) -> bytes:

@@ -1,6 +1,7 @@
 """The row of a session, made anew from its steps whenever one of them changed, in the same transaction.
 
-Sums are over the calls of the session. A sum is NULL when no call knows the figure, so an unknown is never shown as zero.
+Sums are over the calls of the session. A sum is NULL when no call knows the figure, so an unknown is never shown as zero. A
+failure that a step only passes on, from a call to the workflow around it, is one error.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from otel_llm.store.columns import USAGE_COLUMNS, preview
 _SUMS = ", ".join(f"sum({c}) FILTER (WHERE kind = 'call')" for c in (*USAGE_COLUMNS, "cost", "cost_input", "cost_output"))
 _FIGURES = f"""
 SELECT min(start_ns), max(coalesce(end_ns, start_ns)), count(*), count(*) FILTER (WHERE kind = 'call'),
-  count(*) FILTER (WHERE state IN ('error', 'incomplete')), count(*) FILTER (WHERE state = 'running'), sum(is_turn),
-  count(*) FILTER (WHERE kind = 'call' AND cost IS NULL), {_SUMS}
-FROM step WHERE session = ?
+  count(*) FILTER (WHERE state IN ('error', 'incomplete') AND span_id NOT IN (SELECT parent_span_id FROM step
+    WHERE session = ?1 AND state IN ('error', 'incomplete') AND parent_span_id <> span_id)),
+  count(*) FILTER (WHERE state = 'running'), sum(is_turn), count(*) FILTER (WHERE kind = 'call' AND cost IS NULL), {_SUMS}
+FROM step WHERE session = ?1
 """  # noqa: S608
 _UPDATE = f"""
 UPDATE session SET first_ns = ?, last_ns = ?, turns = ?, calls = ?, steps = ?, errors = ?, status = ?,

@@ -12,37 +12,22 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from otel_llm import semconv
 from otel_llm.store import schema
-from otel_llm.store.bodies import BodyReader, Wire
-from otel_llm.store.calls import Frames
+from otel_llm.store.bodies import Wire
 from otel_llm.store.filters import session_conditions
 from otel_llm.store.forward import content
-from otel_llm.store.packs import Item, PackReader
+from otel_llm.store.records import BROKEN, RecordReader
 from otel_llm.store.rows import SELECT_STEP, cost_of, step_of
-from otel_llm.store.spanframe import from_tail, read_span, unpack
 from otel_llm.values.archive import Damaged, Record, SessionMark, WireRecord
-from otel_llm.values.call import Cost
 from otel_llm.values.destination import Content
-from otel_llm.values.errors import StoreDamaged
 from otel_llm.values.session import Filter, ReplayRecord, Step
-from otel_llm.values.spandata import KINDS, ResourceData, ScopeData, SpanData
-from otel_llm.values.tape import CALL_END, CALL_PART, CALL_START, FUNCTION
+from otel_llm.values.spandata import SpanData
+from otel_llm.values.tape import FUNCTION
 
-KEPT_PACKS = 64
-"""Unpacked packs of 128 kB that stay at hand: sessions that ran side by side lie in the same ones."""
-
-_BROKEN = (StoreDamaged, ValueError, KeyError, TypeError, IndexError, RecursionError)
 _CHOOSE = "CREATE TEMP TABLE chosen AS SELECT n.session, n.session_id, n.first_ns FROM session n WHERE n.steps > 0 AND "
-_RECORDS = """
-SELECT s.step, s.kind, t.trace_id, s.span_id, s.parent_span_id, s.name, s.span_kind, s.start_ns, s.end_ns, s.resource, s.scope,
-  s.span_pack, s.span_at, s.span_length, s.cost, s.cost_input, s.cost_output, c.wire_pack, c.wire_at, c.wire_length,
-  c.response_pack, c.response_at, c.response_length, s.state
-FROM step s JOIN trace t USING (trace) LEFT JOIN call c ON c.step = s.step
-WHERE s.session = (SELECT session FROM session WHERE session_id = ?) ORDER BY s.start_ns, t.trace_id, s.span_id
-"""
 _REPLAYS = """
 SELECT source_span_id, span_id, session_id, source_session_id, changes, diff, time_ns FROM replay
 WHERE session_id IN (SELECT session_id FROM chosen) OR source_session_id IN (SELECT session_id FROM chosen)
@@ -73,11 +58,7 @@ class SqliteSnapshot:
         self._execute(_CHOOSE + found.text, found.values)
         self.steps_in_all = int(self._execute(
             "SELECT coalesce(sum(n.steps), 0) FROM session n WHERE n.session IN (SELECT session FROM chosen)").fetchone()[0])
-        self._packs = PackReader(self._execute, KEPT_PACKS)
-        self._bodies = BodyReader(self._execute, self._packs)
-        self._waits = self._execute("SELECT 1 FROM pending LIMIT 1").fetchone() is not None
-        self._resources: dict[int | None, ResourceData] = {None: ResourceData()}
-        self._scopes: dict[int | None, ScopeData] = {None: ScopeData()}
+        self._records = RecordReader(connection.execute)
 
     def sessions(self) -> Iterator[SessionMark]:
         for session_id, inferred, replay_of in self._execute(
@@ -87,17 +68,17 @@ class SqliteSnapshot:
             yield SessionMark(session_id, bool(inferred), replay_of)
 
     def records(self, session_id: str) -> Iterator[Record | Damaged]:
-        for row in self._execute(_RECORDS, (session_id,)):
+        for row in self._records.rows(session_id):
             try:
-                yield self._record(session_id, row)
-            except _BROKEN as error:
+                yield self._records.record(session_id, row)
+            except BROKEN as error:
                 yield Damaged(session_id, row[2].hex(), row[3].hex(), str(error))
 
     def spans(self, session_id: str, policy: Content) -> Iterator[SpanData | Damaged]:
-        for row in self._execute(_RECORDS, (session_id,)):
+        for row in self._records.rows(session_id):
             try:
                 span = self._shown(row, policy)
-            except _BROKEN as error:
+            except BROKEN as error:
                 yield Damaged(session_id, row[2].hex(), row[3].hex(), str(error))
             else:
                 if span is not None:
@@ -116,30 +97,12 @@ class SqliteSnapshot:
     def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)
 
-    def _record(self, session_id: str, row: Sequence[Any]) -> Record:
-        _, kind, trace_id, span_id = row[:4]
-        said: Cost | Literal["unsaid"] | None = cost_of(*row[14:17])
-        if said is None and kind != "call":
-            said = "unsaid"
-        header = self._header(row)
-        span = None if header is None else read_span(header, self._resource(row[9]), self._scope(row[10]))
-        return Record(session_id, trace_id.hex(), span_id.hex(), span, self._wire(row), said)
-
-    def _header(self, row: Sequence[Any]) -> list[Any] | None:
-        """The list of the span's frame; None when no span has come."""
-        _, _, trace_id, span_id, parent, name, kind, start_ns, end_ns, _, _, pack, at, length = row[:14]
-        if pack is None:
-            return None
-        head = [0, 0, trace_id.hex(), span_id.hex(), None if parent is None else parent.hex(), name, KINDS[kind or 0], start_ns,
-                end_ns]
-        return from_tail(self._packs.get(Item(pack, at, length)), head)
-
     def _shown(self, row: Sequence[Any], policy: Content) -> SpanData | None:
         """A span under a content policy, with its cost; None when its step is still running."""
-        header = self._header(row)
+        header = self._records.header(row)
         wire: WireRecord | None = None
         if header is None or policy in ("masked", "full"):
-            wire = self._wire(row)
+            wire = self._records.wire(row)
         if header is None:
             header = _made_of(wire, row)
         if header is None:
@@ -150,48 +113,7 @@ class SqliteSnapshot:
             attributes = {**attributes, **semconv.write_cost(cost)}
         header[9] = content.apply(policy, attributes, row[1], lambda: _as_wire(wire))
         header[10:] = content.around(policy, header[10:])
-        return read_span(header, self._resource(row[9]), self._scope(row[10]))
-
-    def _wire(self, row: Sequence[Any]) -> WireRecord | None:
-        wire_pack, wire_at, wire_length, response_pack, response_at, response_length = row[17:23]
-        if wire_pack is None:
-            return self._pending(row[2], row[3]) if self._waits else None
-        found = self._bodies.wire(Item(wire_pack, wire_at, wire_length))
-        response = None if response_pack is None else self._packs.get(Item(response_pack, response_at, response_length))
-        return WireRecord(found.start, found.end, found.request or b"", response)
-
-    def _pending(self, trace_id: bytes, span_id: bytes) -> WireRecord | None:
-        """The frames of a call that has not ended."""
-        frames = Frames()
-        for kind, number, header, body in self._execute(
-            "SELECT kind, number, header, body FROM pending WHERE span_id = ? AND trace_id = ? ORDER BY number",
-            (span_id, trace_id),
-        ):
-            if kind == CALL_START:
-                frames.start, frames.start_body = json.loads(header), body
-            elif kind == CALL_END:
-                frames.end, frames.end_body = json.loads(header), body
-            elif kind == CALL_PART:
-                frames.parts = [*(frames.parts or ()), (number, body)]
-        if frames.start is None and frames.end is None and not frames.parts:
-            return None
-        request, response = frames.bodies()
-        return WireRecord(frames.start, frames.end, request, response)
-
-    def _resource(self, number: int | None) -> ResourceData:
-        if number not in self._resources:
-            row = self._execute("SELECT content FROM resource WHERE resource = ?", (number,)).fetchone()
-            content = json.loads(row[0])
-            self._resources[number] = ResourceData(unpack(content["attributes"]), content["schema_url"])
-        return self._resources[number]
-
-    def _scope(self, number: int | None) -> ScopeData:
-        if number not in self._scopes:
-            row = self._execute("SELECT content FROM scope WHERE scope = ?", (number,)).fetchone()
-            content = json.loads(row[0])
-            self._scopes[number] = ScopeData(content["name"], content["version"], content["schema_url"],
-                                             unpack(content["attributes"]))
-        return self._scopes[number]
+        return self._records.span(header, row)
 
 
 def _as_wire(wire: WireRecord | None) -> tuple[Wire | None, bytes | None]:

@@ -31,10 +31,18 @@ class Only(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One scripted answer; `make` gets the request and a function that computes the normal reply."""
+    """One scripted answer; `make` gets the request and a function that computes the normal reply.
+
+    Raises `TypeError` for a condition that there is none of: without it the answer would be for any request.
+    """
 
     make: Make
     only: Only = field(default_factory=lambda: Only())
+
+    def __post_init__(self) -> None:
+        for name in self.only.keys() - Only.__annotations__.keys():
+            raise TypeError(f"{name}= is no condition of an answer; conditions are {', '.join(Only.__annotations__)}. What "
+                            f"stands in the body is asked by when=lambda body: body.get({name!r}) == {self.only.get(name)!r}")
 
     def fits(self, request: Request) -> bool:
         when = self.only.get("when")

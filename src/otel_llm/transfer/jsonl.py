@@ -36,11 +36,13 @@ Progress = Callable[[int], None]
 
 @dataclass(slots=True)
 class Written:
-    """What an export came to. `damaged` are steps that the store cannot read any more; they are not in the file."""
+    """What an export came to. `damaged` are steps that the store cannot read any more; they are not in the file. `left_out`
+    counts replays that a session file does not hold."""
 
     sessions: int = 0
     steps: int = 0
     replays: int = 0
+    left_out: int = 0
     lines: int = 0
     bytes: int = 0
     damaged: list[Damaged] = field(default_factory=list)

@@ -5,10 +5,11 @@
      "sessions": [{"id", "inferred", "replay_of"?, "steps": [{"trace_id", "span_id", "span"?, "call"?, "cost"?}, …]}, …],
      "replays": […]}
 
-It holds what `export jsonl` holds, in the same words (`otel_llm.transfer.line`), with two differences that make it fit to be
-read and edited: bodies are written out (`otel_llm.transfer.session_bodies`), and `resent`, where the request is the body that
-was finally sent, is `true` instead of its length. Nothing depends on when or where it was written: the same content gives the
-same bytes, also after a journey through another store.
+It holds what `export jsonl` holds, in the same words (`otel_llm.transfer.line`), with three differences that make it fit to be
+read and edited: bodies are written out (`otel_llm.transfer.session_bodies`); `resent`, where the request is the body that was
+finally sent, is `true` instead of its length; and a replay is in it only where both of its sessions are, since what else became
+of a session later is no part of its recording. Nothing depends on when or where it was written: the same content gives the same
+bytes, also after a journey through another store.
 
 There is no checksum, since editing is welcome. The counts show a file that was cut or badly merged, and every field has a type:
 what cannot be used is named with its step.
@@ -70,7 +71,9 @@ def kind_of(head: bytes) -> str | None:
 
 
 def write(snapshot: Snapshot, out: BinaryIO, progress: jsonl.Progress = lambda steps: None) -> jsonl.Written:
-    """Write the chosen sessions. Steps that cannot be read any more are in `damaged`, and not in the file."""
+    """Write the chosen sessions. Steps that cannot be read any more are in `damaged`, and not in the file; `left_out` counts
+    replays of which only one session is in it.
+    """
     done = jsonl.Written()
     parts: dict[str, list[Json]] = {"resource": [], "scope": [], "session": [], "replay": []}
     for one in jsonl.lines(snapshot, done, progress):
@@ -81,10 +84,13 @@ def write(snapshot: Snapshot, out: BinaryIO, progress: jsonl.Progress = lambda s
             parts["session"][-1]["steps"].append(_opened(value))
         else:
             parts[kind].append(value)
+    inside = {session["id"] for session in parts["session"]}
+    replays = [one for one in parts["replay"] if {one["session_id"], one["source_session_id"]} <= inside]
+    done.replays, done.left_out = len(replays), len(parts["replay"]) - len(replays)
     data = document({
         "otel_llm": "session", "version": VERSION,
         "counts": {"sessions": done.sessions, "steps": done.steps, "replays": done.replays},
-        "resources": parts["resource"], "scopes": parts["scope"], "sessions": parts["session"], "replays": parts["replay"]})
+        "resources": parts["resource"], "scopes": parts["scope"], "sessions": parts["session"], "replays": replays})
     out.write(data)
     done.bytes = len(data)
     return done

@@ -92,11 +92,13 @@ class Snapshot(Protocol):
 class Intake(Protocol):
     """Where an import puts what it reads. Whatever is there already stays as it is.
 
-    `added` counts steps that are now in the store and were not, `known` those that were there before.
+    `added` counts steps that are now in the store and were not, `known` those that were there before, `differing` those of them
+    of which the store has other content.
     """
 
     added: int
     known: int
+    differing: int
 
     def session(self, mark: SessionMark) -> None:
         """Say of a session what its steps do not; comes before its records."""

@@ -117,3 +117,7 @@ class ReplayDiverged(ReplayError):
 
 class BudgetExceeded(ReplayError):
     """A cap on calls, money or time was reached; nothing more was sent."""
+
+
+UNSENT = frozenset(kind.__name__ for kind in (ReplayDiverged, NotReplayable, BudgetExceeded))
+"""The errors, as the store has them, with which a call in a rerun ends that was not let out."""

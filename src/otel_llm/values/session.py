@@ -145,8 +145,9 @@ class Hit:
 class Filter:
     """Which sessions or calls: every field that is given must hold; of several values in one field any may.
 
-    `since_ns` and `until_ns` bound the start. `tags` maps a key to the values that are welcome; none are: any value. Costs are
-    pico-USD. `kinds` are those of sessions, and of the sessions of calls; none are: any kind.
+    `session_prefix` is what the id of a session begins with. `since_ns` and `until_ns` bound the start. `tags` maps a key to the
+    values that are welcome; none are: any value. Costs are pico-USD. `kinds` are those of sessions, and of the sessions of calls;
+    none are: any kind.
     """
 
     since_ns: int | None = None
@@ -162,6 +163,7 @@ class Filter:
     min_cost: int | None = None
     max_cost: int | None = None
     kinds: tuple[SessionKind, ...] = ()
+    session_prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

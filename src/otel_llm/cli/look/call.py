@@ -26,12 +26,13 @@ from otel_llm.adapters import by_name
 from otel_llm.adapters.sse import looks_like_sse, parse_events
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
-from otel_llm.cli.ids import id_argument
-from otel_llm.cli.look.rows import LEFT_EARLY, is_left_early, state_text, step_json
+from otel_llm.cli.ids import id_argument, resolve
+from otel_llm.cli.look.rows import LEFT_EARLY, state_text, step_json
 from otel_llm.cli.look.show_step import step_contents_json, step_in, step_lines
 from otel_llm.cli.output import Line, Output
 from otel_llm.cli.safe import json_text, line, safe
 from otel_llm.replay.reading import step_of
+from otel_llm.replay.view import is_left_early
 from otel_llm.values.errors import ConfigError, NotFound
 from otel_llm.values.session import Exchange, Step
 
@@ -47,7 +48,7 @@ from otel_llm.values.session import Exchange, Step
 def call(app: App, given: str, form: str | None, raw: str | None) -> None:
     """Show the exact request and response of a call; of a tool its arguments and its result."""
     output = Output(app)
-    other = step_in(app.store, app.store.resolve(given), given)
+    other = step_in(app.store, resolve(app.store, given), given)
     if other is not None and raw is None:
         _show_step(app, output, other, form)
         return

@@ -10,7 +10,7 @@ from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.filters import CALL_STATUS, check_where, filter_options, make_filter
 from otel_llm.cli.ids import with_sessions
-from otel_llm.cli.look.rows import call_columns, is_failed, step_json
+from otel_llm.cli.look.rows import call_columns, step_json
 from otel_llm.cli.look.rows_order import CALL_ORDERS, listed, make_order, order_options
 from otel_llm.cli.look.sessions import nothing
 from otel_llm.cli.output import note
@@ -46,6 +46,5 @@ def calls(
         numbers.tokens(sums.input_tokens, sums.output_tokens),
         numbers.costs(sums.cost_pico_usd, sums.unpriced),
     ]
-    if errors := sum(map(is_failed, rows)):
-        parts.append(numbers.plural(errors, "error"))
+    parts += [numbers.plural(sums.errors, "error")] if sums.errors else []
     note(" · ".join(parts) + ("; there are more, see --limit" if has_more else ""))

@@ -13,6 +13,7 @@ from typing import Any
 
 from otel_llm.cli import numbers
 from otel_llm.cli.table import Column
+from otel_llm.replay.view import is_left_early
 from otel_llm.values.call import Cost, Usage
 from otel_llm.values.session import SessionRow, Step
 
@@ -58,16 +59,6 @@ def total(cost: Cost | None) -> int | None:
 def title_of(step: Step) -> str:
     """What a step is about, in a word or two: the model of a call, the name of anything else."""
     return step.response_model or step.model or step.name if step.kind == "call" else step.name
-
-
-def is_left_early(step: Step) -> bool:
-    """True when the program left a stream before its end; a call that never ended has no end either."""
-    return step.state == "incomplete" and step.end_ns is not None
-
-
-def is_failed(step: Step) -> bool:
-    """True when something went wrong; leaving a stream is what a program may do."""
-    return step.state in ("error", "incomplete") and not is_left_early(step)
 
 
 def state_text(step: Step) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from otel_llm.cli.app import App, pass_app
-from otel_llm.cli.ids import id_argument
+from otel_llm.cli.ids import id_argument, resolve
 from otel_llm.cli.look.branches import branch_lines
 from otel_llm.cli.look.chat import call_lines, entry_json, entry_lines
 from otel_llm.cli.look.rows import step_json
@@ -49,7 +49,7 @@ _CODE = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(.*?)^[ \t]*\1[`~]*[ \t]*$", re
 @pass_app
 def show(app: App, given: str, as_messages: bool, answer_only: bool, code_only: bool, full: bool, form: str | None) -> None:
     """Show a session, a trace, a call or a tool as people read it."""
-    ref = app.store.resolve(given)
+    ref = resolve(app.store, given)
     session_id = ref.session_id or ref.id
     output = Output(app)
     if answer_only or code_only:

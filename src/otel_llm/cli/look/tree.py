@@ -20,10 +20,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from otel_llm.cli import numbers
-from otel_llm.cli.look.rows import is_failed, is_left_early, state_text, tags_text, title_of, words_of
+from otel_llm.cli.look.rows import state_text, tags_text, title_of, words_of
 from otel_llm.cli.output import Line, Piece, clip, width_of
 from otel_llm.cli.safe import line
-from otel_llm.replay.view import Node, SessionView
+from otel_llm.replay.view import Node, SessionView, is_failed
 from otel_llm.values.session import Step
 
 MOST_NAME = 44
@@ -41,9 +41,12 @@ FIGURES = ("offset", "took", "tokens", "cost", "mark")
 
 
 def head_lines(view: SessionView, width: int | None = None) -> Iterator[Line]:
-    """What the session is, and what it comes to."""
+    """What the session or the trace is, and what it comes to."""
     session, totals = view.session, view.totals
-    if session is not None:
+    if session is not None and view.trace_id is not None:
+        yield [("trace ", "dim"), (view.trace_id, "id"), ("  of ", "dim"), (line(session.session_id), "id"), ("  ", ""),
+               (session.status, session.status)]
+    elif session is not None:
         name, title = line(session.session_id), line(session.title)
         if width is not None:
             name = clip(name, max(width - width_of(session.status) - 2, 4))
@@ -51,8 +54,7 @@ def head_lines(view: SessionView, width: int | None = None) -> Iterator[Line]:
         yield [(name, "id"), ("  ", ""), *([(title, "bold"), ("  ", "")] if title else []), (session.status, session.status)]
     parts = [numbers.plural(session.turns, "turn")] if session is not None else []
     parts += [numbers.plural(totals.calls, "call")]
-    if errors := totals.errors - sum(is_left_early(node.step) for root in view.roots for node in root.walk()):
-        parts.append(numbers.plural(errors, "error"))
+    parts += [numbers.plural(totals.errors, "error")] if totals.errors else []
     parts += [numbers.tokens(totals.input_tokens, totals.output_tokens), numbers.costs(totals.cost_pico_usd, totals.unpriced)]
     if session is not None:
         parts += [numbers.duration(session.last_ns - session.first_ns), *map(line, session.models)]
@@ -61,7 +63,8 @@ def head_lines(view: SessionView, width: int | None = None) -> Iterator[Line]:
         parts += [f"service {line(session.service)}"] if session.service and not session.service.startswith(UNNAMED) else []
     yield from ([(text, "")] for text in _wrapped(parts, width))
     if session is not None:
-        how = "  found by the history of its calls" if session.inferred else ""
+        is_found = session.inferred and len({node.step.trace_id for root in view.roots for node in root.walk()}) > 1
+        how = "  found by the history of its calls" if is_found else ""
         yield [(numbers.clock(session.first_ns) + how, "dim")]
         if session.replay_of:
             yield [("replay of ", "dim"), (line(session.replay_of), "id")]

@@ -27,4 +27,8 @@ def session(app: App, sessions: tuple[str, ...], output: str) -> None:
         done = session_file.write(snapshot, out, shown)
     note(" · ".join([numbers.plural(done.sessions, "session"), numbers.plural(done.steps, "step"),
                      numbers.size(done.bytes) + (f" in {output}" if output != STDOUT else "")]))
+    if done.left_out:
+        its, they = ("its", "it") if done.left_out == 1 else ("their", "them")
+        note(f"Left out: {numbers.plural(done.left_out, 'replay')}, because {its} other session is not in the file; "
+             f"name both sessions to keep {they}.")
     report_damage(done.damaged)

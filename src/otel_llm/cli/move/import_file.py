@@ -1,7 +1,8 @@
 """`otel-llm import FILE…`: take in what `otel-llm export jsonl` or `export session` wrote.
 
 Files are read through first, so that one that cannot be used is refused before anything is in the store; JSON lines on `-` are
-taken as they come. Steps that are there already stay as they are, so importing twice is harmless.
+taken as they come. Steps that are there already stay as they are, so importing twice is harmless. Where the file has other
+content than the store, which an editor can bring about, it is said how many steps that is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from shlex import quote
 from typing import Any, BinaryIO, cast
 
 import click
@@ -22,6 +24,7 @@ from otel_llm.cli.move.export import STDOUT, archive, progress
 from otel_llm.cli.output import note
 from otel_llm.transfer import jsonl, session_file
 from otel_llm.transfer.session_file import SessionFile
+from otel_llm.values.archive import Intake
 from otel_llm.values.errors import BadExport, ConfigError
 
 GZIP = b"\x1f\x8b"
@@ -30,7 +33,7 @@ HEAD = 200
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(allow_dash=True))
 @pass_app
 def import_file(app: App, files: tuple[str, ...]) -> None:
     """Take in sessions from files of `export jsonl` or `export session` (`-` reads standard input); what is there stays."""
@@ -46,8 +49,19 @@ def import_file(app: App, files: tuple[str, ...]) -> None:
                     session_file.take_in(found, intake, shown)
                 else:
                     jsonl.take_in(file, spoken, intake, shown)
-        known = f", {numbers.plural(intake.known, 'step')} were there already" if intake.known else ""
-        note(f"{numbers.plural(intake.added, 'step')} imported from {spoken}{known}")
+        note(f"{numbers.plural(intake.added, 'step')} imported from {spoken}{_known(intake)}")
+        if intake.differing:
+            note(f"The store keeps its own content, for a trace is a record. For that of the file take another store: "
+                 f"otel-llm --store DIR import {'-' if name == STDOUT else quote(name)}")
+
+
+def _known(intake: Intake) -> str:
+    """What is said of steps that were there before."""
+    if not intake.known:
+        return ""
+    were = "step was" if intake.known == 1 else "steps were"
+    other = f", {numbers.count(intake.differing)} of them with other content" if intake.differing else ""
+    return f", {numbers.count(intake.known)} {were} there already{other}"
 
 
 def _checked(name: str) -> SessionFile | int:

@@ -50,22 +50,18 @@ def check(app: App, /, given: tuple[str, ...], form: str | None, header: bool) -
         rows = [(report, call) for report in reports for call in report.calls]
         print_rows(app, rows, columns(), form=None, header=header, as_json=lambda row: row[1].as_json())
     for report in reports:
-        note(f"{line(report.session_id)} is {summary(report)}")
+        note(f"{line(report.session_id)} is {report.summary}")
     levels = {call.level for report in reports for call in report.calls} | {r.level for r in reports if not r.calls}
     click.get_current_context().exit(3 if "not" in levels else 1 if "partial" in levels else 0)
 
 
-def summary(report: SessionReport) -> str:
-    """A report in a line."""
-    return report.summary if report.calls else "not: there is no call in it"
-
-
 def replayable_lines(store: Store, session_id: str) -> list[Line]:
-    """What `show` says of a session, `replayable: exact`; nothing of one that is too long to look."""
+    """What `show` says of a session, `replayable: exact` or why not; nothing of one that is too long to look."""
     steps = store.steps(session_id)
     if not 0 < sum(step.kind == "call" for step in steps) <= MOST_CALLS:
         return []
-    return [[(f"replayable: {line(summary(check_steps(store, session_id, steps)))}", "dim")]]
+    report = check_steps(store, session_id, steps)
+    return [[(("" if report.level == "not" else "replayable: ") + line(report.summary), "dim")]]
 
 
 def _report(store: Store, given: str) -> SessionReport:

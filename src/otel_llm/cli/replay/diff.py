@@ -42,8 +42,9 @@ def diff(app: App, first: str, second: str, form: str | None) -> None:
         for a, b, difference in found:
             output.show([[(f"{_name(a)} → {_name(b)}", "id"), (f"  {verdict(difference)}", verdict_style(difference))]])
             output.show(diff_lines(difference, color=output.has_color), whole=True)
-        said = [f"{plural(different, 'answer')} of {len(found)} differ."] if different else []
-        said += [f"{plural(unknown, 'answer')} of {len(found)} could not be compared."] if unknown else []
+        of = plural(len(found), "answer")
+        said = [f"{different} of {of} differ{'s' if different == 1 else ''}."] if different else []
+        said += [f"{unknown} of {of} could not be compared."] if unknown else []
         note(" ".join(said) or "The answers are the same.")
     click.get_current_context().exit(1 if different or unknown else 0)
 

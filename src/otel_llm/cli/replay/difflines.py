@@ -15,6 +15,7 @@ MOST_SAME = 240
 FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("status", "status", str),
     ("error_type", "error", str),
+    ("error_message", "message", str),
     ("model", "model", str),
     ("finish_reason", "ended by", str),
     ("input_tokens", "input tokens", numbers.count),
@@ -45,6 +46,17 @@ def diff_lines(diff: Mapping[str, Any], *, color: bool) -> Iterator[Line]:
         before = numbers.UNKNOWN if old is None else line(show(old))
         after = numbers.UNKNOWN if new is None else line(show(new))
         yield [(f"  {title:<14}", "dim"), (before if before == after else f"{before} → {after}", "")]
+
+
+def same_text(diff: Mapping[str, Any]) -> str:
+    """What is worth a word of two answers that are the same: `404 · 812 ms → 790 ms · $0.0000045`."""
+    status = diff["status"]["new"]
+    parts = [str(status)] if status is not None and status >= 400 else []
+    for name, show in (("duration_ns", numbers.duration), ("cost_pico_usd", numbers.cost)):
+        pair = diff.get(name) or {}
+        before, after = (show(pair.get(side)) for side in ("old", "new"))
+        parts.append(before if before == after else f"{before} → {after}")
+    return " · ".join(parts)
 
 
 def _vector_line(vectors: Mapping[str, Any]) -> Line:

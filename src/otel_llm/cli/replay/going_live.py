@@ -23,7 +23,7 @@ def confirm(app: App, where: str, calls: Sequence[Step], model: str | None, *, i
     """
     costs = [found.total for step in calls
              if (found := app.price(step.provider, model or step.response_model or step.model, step.usage)) is not None]
-    about = f"up to about {numbers.cost(sum(costs))} by the recorded tokens" if costs else "unknown"
+    about = f"about {numbers.cost(sum(costs))} by the recorded tokens" if costs else "unknown"
     said = f"{where} the program runs live. Cost: {about}."
     note(said)
     if is_confirmed or all(_is_free(app, step) for step in calls):

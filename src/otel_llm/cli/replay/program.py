@@ -17,6 +17,7 @@ from otel_llm._environment import PLAN
 from otel_llm._replaying import NO_KEY, Plan, read_session_file
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App
+from otel_llm.cli.ids import file_not_wanted
 from otel_llm.cli.output import Output, note
 from otel_llm.cli.run.run import recorded
 from otel_llm.cli.run.run_check import HIDES, hidden_by
@@ -35,7 +36,7 @@ def sessions_of(app: App, given: tuple[str, ...], *, files: bool = False) -> tup
     """Full ids of the sessions and traces that were named; session files as whole paths, where these are welcome."""
     places = {one: os.path.abspath(one) for one in given if is_session_file(one)}
     if places and not files:
-        raise ConfigError(f"{given[0]} is a file; this needs a session of the store. `otel-llm import {given[0]}` puts it there.")
+        raise file_not_wanted(next(iter(places)))
     for place in places.values():
         read_session_file(place)
     return tuple(dict.fromkeys(places.get(one) or _session(app, one) for one in given))

@@ -64,7 +64,7 @@ def reissue(app: App, /, given: str | None, is_confirmed: bool, form: str | None
         confirm(todo, orders.repeat)
     keys_of(todo, orders, app.environ)
     session_id = new_session_id()
-    results = Results(todo, session_id, orders.is_threaded)
+    results = Results(todo, session_id, orders.is_threaded, orders.repeat, is_full=wanted.is_full)
     if todo.planned:
         note(f"The new session is {session_id}. After an interruption: otel-llm replay reissue --resume {session_id}")
     outcomes = send_again(todo, _means(app, results), orders, session_id=session_id)
@@ -80,7 +80,8 @@ def _go_on(app: App, wanted: Wanted, form: str | None, *, is_confirmed: bool) ->
     announce_resumption(found, resend=wanted.resend)
     session_id = found.undertaking.session_id
     to_send = found.left + (len(found.in_doubt) if wanted.resend else 0)
-    results = Results(found.plan, session_id, orders.is_threaded, found.answered - len(found.late))
+    results = Results(found.plan, session_id, orders.is_threaded, orders.repeat, is_resumed=True,
+                      answered_before=found.answered - len(found.late), is_full=wanted.is_full)
     if to_send and found.plan.needs_confirmation and not is_confirmed:
         confirm(found.plan, 1)
     if not to_send and not found.late:
@@ -105,7 +106,8 @@ def _send(app: App, results: Results, outcomes: Generator[Outcome, None, None], 
         try:
             for outcome in outcomes:
                 yield results.add(outcome)
-                bar.step(f"{line(outcome.planned.model or '')} {verdict(outcome.diff)}" if isinstance(outcome, Reissued) else "")
+                model = line(outcome.planned.asked_model or "")
+                bar.step(f"{model} {verdict(outcome.diff)}" if isinstance(outcome, Reissued) else "")
         except (OtelLLMError, KeyboardInterrupt) as error:
             ended_by.append(error)  # what is there is printed whole before it is raised
 

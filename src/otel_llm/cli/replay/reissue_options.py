@@ -21,7 +21,7 @@ from otel_llm.values.errors import ConfigError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 GOING_ON = frozenset({"resume", "resend", "concurrency", "rate", "retries", "max_calls", "max_cost", "max_time", "is_confirmed",
-                      "form"})
+                      "is_full", "form"})
 """Options that may stand beside `--resume`: all others were said when the reissue was begun."""
 
 _OPTIONS = (
@@ -46,6 +46,7 @@ _OPTIONS = (
     click.option("--resume", metavar="SESSION", help="Go on with the reissue that makes this session."),
     click.option("--resend-in-doubt", "resend", is_flag=True,
                  help="With --resume: also send calls that may have been answered and paid for."),
+    click.option("--full", "is_full", is_flag=True, help="All figures, also of answers that are the same."),
 )
 
 
@@ -65,6 +66,7 @@ class Wanted:
     caps: Caps
     resume: str | None
     resend: bool
+    is_full: bool
 
     def over(self, begun: Orders, given: frozenset[str]) -> Orders:
         """The orders of a reissue that is gone on with: as it was begun, but for what was given now."""
@@ -88,7 +90,7 @@ def read_options(given: str | None, options: Mapping[str, Any]) -> Wanted:
     orders = Orders(
         options["threaded"], options["repeat"], options["concurrency"],
         0 if options["rate"] is None else read_rate(options["rate"]), options["retries"], caps, options["api_key_env"])
-    wanted = Wanted(changes, orders, caps, options["resume"], options["resend"])
+    wanted = Wanted(changes, orders, caps, options["resume"], options["resend"], options["is_full"])
     if (given is None) == (wanted.resume is None):
         raise ConfigError("Name a SESSION or a CALL to send again, or go on with --resume SESSION; one of the two.")
     if wanted.resume is not None and (other := given_now() - GOING_ON):

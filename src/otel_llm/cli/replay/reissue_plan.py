@@ -13,6 +13,7 @@ from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.look.rows import title_of
 from otel_llm.cli.output import is_interactive, note
+from otel_llm.cli.replay.reissue_results import repeat_text
 from otel_llm.cli.safe import line
 from otel_llm.replay.reissue.orders import Orders
 from otel_llm.replay.reissue.plan import Plan
@@ -55,15 +56,17 @@ def announce(todo: Plan, orders: Orders) -> None:
     _say_translated(todo)
     if orders.is_threaded and todo.unthreaded:
         named = _named([call.recorded.step for call in todo.unthreaded])
-        note(f"{numbers.plural(len(todo.unthreaded), 'call')} ({named}) hold answers that no call of this session gave, such as "
-             "examples; these stay as recorded.")
+        hold = "holds" if len(todo.unthreaded) == 1 else "hold"
+        note(f"{numbers.plural(len(todo.unthreaded), 'call')} ({named}) {hold} answers that no call of this session gave, such "
+             "as examples; these stay as recorded.")
     if not todo.planned:
         return
     unchanged = all(call.is_unchanged for call in todo.planned)
-    models = ", ".join(dict.fromkeys(line(call.model or numbers.UNKNOWN) for call in todo.planned))
+    models = list(dict.fromkeys(line(call.asked_model or numbers.UNKNOWN) for call in todo.planned))
     times = f", {orders.repeat} times each" if orders.repeat > 1 else ""
     history = ", new answers flow into later turns" if orders.is_threaded else ""
-    note(f"{numbers.plural(len(todo.planned), 'call')} to {places(todo)}, model {models}, "
+    named = f"{'model' if len(models) == 1 else 'models'} {', '.join(models)}"
+    note(f"{numbers.plural(len(todo.planned), 'call')} to {places(todo)}, {named}, "
          f"{'unchanged' if unchanged else 'changed'}{times}{history}. {price_text(todo, orders.repeat)}")
     if orders.caps.cost is not None:
         note(f"At most {numbers.cost(orders.caps.cost)} is spent.")
@@ -116,7 +119,7 @@ def announce_resumption(found: Resumption, *, resend: bool) -> None:
     note(f"Going on with {found.undertaking.session_id}: {numbers.plural(found.answered, 'call')} answered{late}, "
          f"{numbers.count(found.left)} to send{doubt}.")
     for key in found.in_doubt[:MOST_NAMED]:
-        again = f" #{key.iteration}" if key.iteration else ""
+        again = repeat_text(key.iteration, found.orders.repeat)
         note(f"In doubt: {key.source_span_id}{again} was sent, and no answer is recorded.")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from otel_llm.cli import numbers
 from otel_llm.cli.look.rows import money, verdict, verdict_style
 from otel_llm.cli.output import Output, note
-from otel_llm.cli.replay.difflines import diff_lines
+from otel_llm.cli.replay.difflines import diff_lines, same_text
 from otel_llm.cli.safe import line
 from otel_llm.replay.compare.answers import is_new_failure
 from otel_llm.replay.reissue.outcomes import Outcome, Reissued, Unsent
@@ -18,12 +18,17 @@ from otel_llm.replay.reissue.plan import Plan
 
 @dataclass(slots=True)
 class Results:
-    """The outcomes so far. `answered_before` is of a reissue that is gone on with."""
+    """The outcomes so far, of a reissue that sends everything `repeat` times. `is_resumed` and `answered_before` are of one that
+    is gone on with. `is_full` shows all figures, also of answers that are the same.
+    """
 
     plan: Plan
     session_id: str
     is_threaded: bool
+    repeat: int = 1
+    is_resumed: bool = False
     answered_before: int = 0
+    is_full: bool = False
     done: list[Reissued] = field(default_factory=list)
     unsent: list[Unsent] = field(default_factory=list)
 
@@ -70,26 +75,31 @@ class Results:
         }
 
     def show(self, output: Output, outcome: Outcome) -> None:
-        """One outcome for people."""
+        """One outcome for people: a line where the answer is the same, else what differs."""
         step = outcome.planned.recorded.step
         about = f"  {line(step.request_preview)}"
-        again = f" #{outcome.iteration}" if outcome.iteration else ""
+        again = repeat_text(outcome.iteration, self.repeat)
         if isinstance(outcome, Unsent):
             style = "dim" if not outcome.is_needed else "recovered"
             output.show([[(f"{step.span_id} → –{again}", "id"), (about, "bold"), (f"  {_state(outcome)}", style)],
                          [(f"  {line(outcome.reason)}", "")], []], whole=True)
             return
         tries = len(outcome.exchange.attempts)
-        output.show([[(f"{step.span_id} → {outcome.exchange.span_id}{again}", "id"), (about, "bold"),
-                      (f"  {verdict(outcome.diff)}", verdict_style(outcome.diff)),
-                      (f"  after {numbers.plural(tries, 'retry', 'retries')}" if tries else "", "dim")]])
+        retried = f"  after {numbers.plural(tries, 'retry', 'retries')}" if tries else ""
+        found = verdict(outcome.diff)
+        is_brief = found == "same" and not self.is_full
+        figures = f"  {same_text(outcome.diff)}" if is_brief else ""
+        output.show([[(f"{step.span_id} → {outcome.exchange.span_id}{again}", "id"), (f"  {found}", verdict_style(outcome.diff)),
+                      (figures + retried, "dim"), (about, "bold")]])
+        if is_brief:
+            return
         output.show(diff_lines(outcome.diff, color=output.has_color), whole=True)
         output.show([[]])
 
     def sum_up(self, *, is_left: bool) -> None:
         """All of it in a line on standard error, and how to go on when something is left."""
         done = self.done
-        if done or self.unsent or self.answered_before:
+        if done or self.unsent:
             found = [verdict(result.diff) for result in done]
             failed = sum(is_new_failure(result.diff) for result in done)
             unknown = found.count("not compared")
@@ -101,12 +111,17 @@ class Results:
             note(f"{numbers.plural(len(done), 'call')} sent, {found.count('same')} answered the same, "
                  f"{found.count('different')} differently{f' ({failed} with an error)' if failed else ''}"
                  f"{f', {unknown} not compared' if unknown else ''}{not_sent}{before}; {price}. "
-                 f"The new session: otel-llm show {self.session_id}")
+                 f"{'The session' if self.is_resumed else 'The new session'}: otel-llm show {self.session_id}")
         if is_left and (done or self.unsent):
             note(f"The rest, with a higher cap where one was reached: otel-llm replay reissue --resume {self.session_id}")
         if any(each.in_doubt for each in self.unsent):
             note("In doubt are calls that were sent and have no recorded answer: they may have been paid for. "
                  f"otel-llm replay reissue --resume {self.session_id} --resend-in-doubt sends them again.")
+
+
+def repeat_text(iteration: int, repeat: int) -> str:
+    """Which of several repeats, as people count: ` #2` is the second. Nothing where everything is sent once."""
+    return f" #{iteration + 1}" if repeat > 1 else ""
 
 
 def _state(outcome: Unsent) -> str:

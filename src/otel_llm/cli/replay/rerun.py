@@ -26,7 +26,7 @@ from otel_llm.values.errors import ConfigError
 
 
 @click.command()
-@id_argument(metavar="SESSION")
+@id_argument(metavar="SESSION", or_file=True)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @click.option("--run", "run", type=int, metavar="N", help="Answer from all that the Nth run in SESSION recorded.")
 @click.option("--with", "more", multiple=True, metavar="SESSION", help="This session belongs to the recording too.")

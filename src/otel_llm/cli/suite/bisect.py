@@ -15,6 +15,7 @@ from dataclasses import replace
 import click
 
 from otel_llm.cli.app import App, pass_app
+from otel_llm.cli.ids import TomlFile
 from otel_llm.cli.output import Output, note
 from otel_llm.cli.replay.judging import Judges
 from otel_llm.cli.replay.reissue_plan import check_writable
@@ -33,7 +34,7 @@ NEARLY_ALL = 0.999
 
 
 @click.command()
-@click.argument("file", metavar="FILE.toml")
+@click.argument("file", metavar="FILE.toml", type=TomlFile())
 @click.option("--check", metavar="CHECK", help="The check that begins to fail (else the only one of the file).")
 @click.option("--threshold", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="RATE",
               help="A variant is bad below this pass rate (else rules.min_pass_rate, else 0.5).")

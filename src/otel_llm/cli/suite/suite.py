@@ -16,6 +16,7 @@ import click
 
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
+from otel_llm.cli.ids import TomlFile
 from otel_llm.cli.move.export import STDOUT, check_output, output_file
 from otel_llm.cli.output import Output, note
 from otel_llm.cli.replay.judging import Judges
@@ -38,7 +39,7 @@ FORM = {"json": "--json", "github": "--github"}
 
 
 @click.command(epilog=keys_help())
-@click.argument("file", metavar="FILE.toml")
+@click.argument("file", metavar="FILE.toml", type=TomlFile())
 @click.option("--resume", "is_resumed", is_flag=True, help="Go on with the newest run of this suite.")
 @click.option("--resend-in-doubt", "resend", is_flag=True,
               help="With --resume: also send calls that may have been answered and paid for.")

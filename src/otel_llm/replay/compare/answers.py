@@ -12,7 +12,8 @@ Where nothing could be compared (no answer was recorded, or nobody can read it) 
      "text": {"same": bool, "words": [["=" | "-" | "+", text], …]},
      "tool_calls": {"same": bool, "changes": [{"change": "added" | "removed" | "changed", "name", "old", "new"}, …]},
      "vectors": null (no embeddings) | {"same": bool | null, "old": count | null, "new": count | null, "cosine": float | null},
-     "status", "error_type", "model", "finish_reason", "input_tokens", "output_tokens", "cost_pico_usd", "duration_ns":
+     "status", "error_type", "error_message", "model", "finish_reason", "input_tokens", "output_tokens", "cost_pico_usd",
+     "duration_ns":
          {"old": value | null, "new": value | null}}
 """
 
@@ -55,6 +56,8 @@ class Answer:
     """(name, arguments as JSON text) in the order in which the model asked."""
     status: int | None = None
     error_type: str | None = None
+    error_message: str | None = None
+    """What the provider said of an error; where nothing came, what the program was told."""
     model: str | None = None
     finish_reason: str | None = None
     usage: Usage = field(default_factory=Usage)
@@ -91,6 +94,7 @@ def answer_of(
         tool_calls=tuple((part.name, part.arguments) for part in parts if isinstance(part, ToolCall)),
         status=status,
         error_type=error_type or response.error_type,
+        error_message=response.error_message,
         model=response.model,
         finish_reason=", ".join(response.finish_reasons) or None,
         usage=response.usage,
@@ -110,7 +114,8 @@ def recorded_answer(recorded: RecordedCall) -> Answer:
         error_type=step.error_type,
         body=recorded.exchange.response_body,
     )
-    return replace(answer, model=answer.model or step.response_model, usage=step.usage)
+    said = answer.error_message or step.error_message
+    return replace(answer, model=answer.model or step.response_model, usage=step.usage, error_message=said)
 
 
 def text_of(messages: Sequence[Message]) -> str:
@@ -130,6 +135,7 @@ def compare(old: Answer, new: Answer) -> dict[str, Any]:
     figures = {
         "status": (old.status, new.status),
         "error_type": (old.error_type, new.error_type),
+        "error_message": (old.error_message, new.error_message),
         "model": (old.model, new.model),
         "finish_reason": (old.finish_reason, new.finish_reason),
         "input_tokens": (old.usage.input_tokens, new.usage.input_tokens),

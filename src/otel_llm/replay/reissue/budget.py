@@ -71,6 +71,11 @@ class Budget:
         self.cost += counted
         return counted
 
+    def unreached(self, planned: Planned, ticket: int) -> None:
+        """Count a call as not sent at all."""
+        self.ended(planned, ticket, None, is_paid=False)
+        self.calls -= 1
+
     @staticmethod
     def expected(planned: Planned) -> int:
         """What a call is expected to cost; 0 when nobody knows."""

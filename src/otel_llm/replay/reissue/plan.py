@@ -35,7 +35,8 @@ Price = Callable[[str | None, str | None, Usage], Cost | None]
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One call that can be asked again. `estimate` is None when its price is unknown; `warning` says what is not exact.
+    """One call that can be asked again. `model` is the one that its price is that of, in the provider's own words where these
+    are recorded (`gpt-4o-2024-08-06`). `estimate` is None when its price is unknown; `warning` says what is not exact.
 
     `place` is that of its recording among the calls of the plan. `changes` are those that are for it, `lost` is what could not be
     carried over into the format that is asked. `most` is what it can cost at most, where its request limits the answer.
@@ -55,6 +56,12 @@ class Planned:
     def is_unchanged(self) -> bool:
         """True when the very bytes go out that were recorded."""
         return self.request.body == self.recorded.exchange.request_body
+
+    @property
+    def asked_model(self) -> str | None:
+        """The model that the request names."""
+        wanted = self.changes.edits.get("model") or self.recorded.step.model
+        return wanted if isinstance(wanted, str) else self.model
 
     @property
     def prompt(self) -> tuple[str, str | None] | None:

@@ -39,6 +39,8 @@ from otel_llm.values.journal import CallKey, Entry, Undertaking
 from otel_llm.values.sender import Outgoing
 from otel_llm.values.session import Exchange, ReplayRecord
 
+BASE_URL = "OPENAI_BASE_URL"
+
 
 @dataclass(frozen=True, slots=True)
 class _Task:
@@ -269,10 +271,10 @@ class Work:
         del self._under_way[number]
         entry = self.entries[task.key]
         if isinstance(result, NotReached):
-            self._budget.ended(planned, number, None, is_paid=False)
-            expected = self._budget.expected(planned)
-            self._settle(replace(entry, state="failed", span_id=result.span_id, cost=entry.cost - expected))
-            self._stop(ReplayError(f"{result} {self._so_far()} Is it up, and is the URL right?"))
+            self._budget.unreached(planned, number)
+            paid = entry.cost - self._budget.expected(planned)
+            self._settle(replace(entry, state="failed", span_id=result.span_id, sends=entry.sends - 1, cost=paid))
+            self._stop(ReplayError(f"{result} {self._so_far()} {self._other_place(planned)}"))
             return None
         if isinstance(result, BaseException):
             self._budget.ended(planned, number, None)
@@ -348,6 +350,15 @@ class Work:
 
     def _so_far(self) -> str:
         return f"{self._budget.calls} of {len(self.tasks)} calls were sent."
+
+    def _other_place(self, planned: Planned) -> str:
+        """How a call gets elsewhere."""
+        here = self._means.environ.get(BASE_URL, "").strip()
+        if planned.changes.base_url is not None:
+            return "Is it up, and is --base-url right?"
+        if here and not planned.request.url.startswith(here):
+            return f"That is where it was recorded; {BASE_URL} is not looked at. To send it there: --base-url {here}"
+        return "That is where it was recorded. Is it up? --base-url URL sends it elsewhere."
 
     def _changes_of(self, planned: Planned) -> dict[str, Any]:
         """What was changed for a call, as the store keeps it."""

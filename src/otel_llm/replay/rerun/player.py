@@ -30,7 +30,7 @@ from otel_llm.replay.rerun.matching import Index, came_to
 from otel_llm.replay.rerun.recording import ROUTING, Entry, Recording, path_of
 from otel_llm.replay.rerun.report import Difference, Kind, Report
 from otel_llm.values.canonical import canonical_json
-from otel_llm.values.errors import BudgetExceeded, ConfigError, NotReplayable, ReplayDiverged
+from otel_llm.values.errors import UNSENT, BudgetExceeded, ConfigError, NotReplayable, ReplayDiverged
 from otel_llm.values.playback import Live, Place, Player, Question, Recorded
 
 Policy = Literal["strict", "lenient", "record-new"]
@@ -38,7 +38,6 @@ POLICIES: tuple[Policy, ...] = ("strict", "lenient", "record-new")
 MAX_NOTED = 100
 MAX_WORDS = 200
 """Characters of a call that is quoted."""
-_OURS = tuple(kind.__name__ for kind in (ReplayDiverged, NotReplayable, BudgetExceeded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,7 @@ class Rerun(Player):
     def ended(self, kind: str, name: str, place: Place, result: bytes, error_type: str | None) -> None:
         """Compares what a step came to with what it came to when it was recorded."""
         with self._lock:
-            if self.report.mode == "fork" or error_type in _OURS:
+            if self.report.mode == "fork" or error_type in UNSENT:
                 return
             while (entry := self._index.outcome(kind, name, place, result, error_type)) is not None:
                 if self._index.close(entry):
