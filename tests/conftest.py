@@ -55,9 +55,10 @@ def async_client(sim: Simulator) -> Any:
 
 
 def pytest_configure() -> None:
-    """A shell starts what runs in the background with Ctrl-C switched off, and programs that tests start would inherit that."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """What a shell starts in the background, or `nohup` does, ignores signals, and programs that tests start would inherit that."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -11,22 +11,20 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from otel_llm import _setup
 from otel_llm._environment import PLAN, STORE, python_path, without_ours
-from otel_llm.replay.requests.changes import Changes
 from otel_llm.replay.rerun import children, seams
 from otel_llm.replay.rerun.account import SharedAccount
 from otel_llm.replay.rerun.network import Gate
+from otel_llm.replay.rerun.plan import Plan, read_plan
 from otel_llm.replay.rerun.player import Rerun, Rules
 from otel_llm.replay.rerun.recording import Recording, base_url, load
 from otel_llm.replay.rerun.report import Report
@@ -40,58 +38,6 @@ from otel_llm.values.settings import Settings
 MEMORY, ROOM = "/dev/shm", 16_000_000
 NO_KEY = "no-key-is-needed-for-a-rerun"
 """In the place of a key where there is none: SDKs want one, and nobody gets it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a rerun needs to know, as it goes from the terminal to the program: JSON with these fields.
-
-    `store` is the directory of the recording. `shared` is that in which its processes tell what they do. `is_recorded` lets
-    the program record what it does, `is_closed` closes its network.
-    """
-
-    store: str
-    ids: tuple[str, ...]
-    new_session_id: str
-    shared: str
-    policy: str = "strict"
-    speed: str = "instant"
-    live_tools: tuple[str, ...] = ()
-    allowed_hosts: tuple[str, ...] = ()
-    fork: bool = False
-    fork_at: int | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    max_calls: int | None = None
-    max_cost: int | None = None
-    only_local: bool = False
-    is_recorded: bool = True
-    is_closed: bool = True
-    clock: bool = False
-    seed: int | None = None
-    run: int | None = None
-
-    def as_json(self) -> str:
-        """The plan as text."""
-        return json.dumps(asdict(self))
-
-    @property
-    def rules(self) -> Rules:
-        """The rules in it."""
-        changes = Changes(self.changes.get("model"), self.changes.get("set") or {})
-        policy: Any = self.policy
-        speed: Any = self.speed
-        return Rules(policy, self.live_tools, speed, self.fork, self.fork_at, changes, self.max_calls, self.max_cost,
-                     self.only_local)
-
-
-def read_plan(path: str) -> Plan:
-    """The plan in a file. Raises `ConfigError` when it is none."""
-    try:
-        value = json.loads(Path(path).read_text())
-        return Plan(**{**value, "ids": tuple(value["ids"]), "live_tools": tuple(value["live_tools"]),
-                       "allowed_hosts": tuple(value["allowed_hosts"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"{PLAN}={path} holds no plan ({error}); `otel-llm replay rerun` sets it.") from None
 
 
 class _Gated(Rerun):
@@ -156,6 +102,7 @@ def replaying(
     clock: bool = False,
     seed: int | None = None,
     run: int | None = None,
+    ignore: Collection[str] = (),
     check: bool = True,
     store: str | os.PathLike[str] | None = None,
 ) -> Iterator[Rerun]:
@@ -178,12 +125,13 @@ def replaying(
         seed: let `random` and `uuid4` begin at the number that the recorded run was given (`otel-llm run --seed`).
         run: answer from all that the Nth run of a program in the first session recorded, in whatever sessions: 1, or -1 for the
             last.
+        ignore: fields of requests that are new in every run, by their place: `metadata.run_id`, `messages.*.name`.
         store: directory of the store (default: the setting).
 
     Raises `NotReplayable` when the recording does not suffice, `ConfigError` inside another rerun.
     """
     settings, tools = Settings.resolve({"store": store}), tuple(live_tools)
-    rules = Rules(policy, tools, speed)  # type: ignore[arg-type]
+    rules = Rules(policy, tools, speed, ignore=tuple(ignore))  # type: ignore[arg-type]
     names = [os.fspath(one) for one in sessions]
     names = [os.path.abspath(one) if session_file.is_session_file(one) else one for one in names]
     with _shared_folder() as shared:
@@ -191,7 +139,8 @@ def replaying(
         player = _Gated(recording, rules, account=SharedAccount(shared))
         found = tuple(names) if any(map(session_file.is_session_file, names)) else recording.ids
         plan = Plan(str(_setup.store_directory(settings).absolute()), found, player.report.new_session_id, shared, policy, speed,
-                    tools, tuple(allow_hosts), is_recorded=False, is_closed=block_network, clock=clock, seed=seed, run=run)
+                    tools, tuple(allow_hosts), is_recorded=False, is_closed=block_network, clock=clock, seed=seed, run=run,
+                    ignore=rules.ignore)
         place = None if policy == "record-new" else base_url(recording)
         with _playing(player), _undoing(_seams(player, clock=clock, seed=seed)), _answered_children(plan, player, place):
             player.gate = Gate(allow_hosts, player.held_off) if block_network else None

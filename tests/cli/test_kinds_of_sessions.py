@@ -37,7 +37,7 @@ def test_a_list_has_what_a_person_made_and_says_that_there_is_more(store: Record
 
     assert [(row["kind"], row["replay_of"]) for row in json.loads(done.out)] == [
         ("replay", "one"), ("original", None), ("original", None)]
-    assert done.err.endswith("; what suites and judges made is not listed, see --all\n")
+    assert done.err.endswith("; what suites and judges made, and traces without a call, stand in --all\n")
 
 
 def test_all_of_them_are_listed_when_that_is_asked_for(store: Recording) -> None:
@@ -45,13 +45,13 @@ def test_all_of_them_are_listed_when_that_is_asked_for(store: Recording) -> None
 
     kinds = [row["kind"] for row in json.loads(done.out)]
     assert {kind: kinds.count(kind) for kind in kinds} == {"judge": 1, "trial": 4, "replay": 1, "original": 2}
-    assert "see --all" not in done.err
+    assert "--all" not in done.err
 
 
 def test_where_only_they_fit_that_is_said(store: Recording) -> None:
     done = run(store, "sessions", "--tag", "suite=suite")
 
-    assert (done.out, done.err) == ("", "Nothing fits these conditions. What suites and judges made is not listed, see --all.\n")
+    assert (done.out, done.err) == ("", "Nothing fits these conditions. What suites and judges made, and traces without a call, stand in --all.\n")
 
 
 def test_at_n_counts_what_is_listed(store: Recording) -> None:

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 import otel_llm
+from otel_llm.store.sqlite import SqliteStore
 from otel_llm.testing import Simulator
 from otel_llm.values.errors import ReplayDiverged
-from rerun.conftest import Recorded, Terminal
+from otel_llm.values.session import LISTED, Filter
+from rerun.conftest import AGENT, Recorded, Terminal
 from rerun.test_matching import _forked, ask, offline
 from support.recording import recording
 
@@ -102,6 +104,32 @@ def test_an_id_that_says_where_a_prompt_may_be_cached_is_no_difference(tmp_path:
     assert [change.path for change in rerun.report.differences[0].fields] == ["messages.0.content"]
 
 
+FIELDS = {"metadata": {"run": {"id": "1"}, "team": "a"}, "user": "u-1", "messages": [
+    {"role": "user", "content": "echo: one", "name": "n-1"}, {"role": "user", "content": "echo: two", "name": "n-1"}]}
+
+
+def test_fields_that_are_new_in_every_run_can_be_left_out_of_sight(tmp_path: Path, client: Any) -> None:
+    with recording(tmp_path), otel_llm.session("s"):
+        before = ask(client, "", extra_body=FIELDS)
+    new = json.loads(json.dumps(FIELDS).replace("n-1", "n-2").replace("u-1", "u-2").replace('"id": "1"', '"id": "2"'))
+
+    with otel_llm.replaying("s", store=tmp_path, ignore=["metadata.run", "user", "messages.*.name"]) as rerun:
+        after = ask(offline(), "", extra_body=new)
+    assert (after, rerun.report.outcome) == (before, "same")
+
+    with otel_llm.replaying("s", store=tmp_path, ignore=["metadata.run.id", "messages.0.name"], check=False) as rerun:
+        with pytest.raises(ReplayDiverged):
+            ask(offline(), "", extra_body=new)
+    assert [change.path for change in rerun.report.differences[0].fields] == ["messages.1.name", "user"]
+
+
+def test_a_field_to_ignore_without_a_name_is_refused(recorded: Recorded, terminal: Terminal) -> None:
+    run = terminal("replay", "rerun", "agent-1", "--ignore", "metadata.", "--", sys.executable, str(AGENT))
+
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == "otel-llm: --ignore 'metadata.' names no field; good: user, metadata.run_id, messages.*.name\n"
+
+
 @pytest.mark.parametrize("set_by_the_user", [None, "http://localhost:9/v1"])
 def test_a_program_that_looks_where_it_asks_finds_the_place_of_the_recording(
     tmp_path: Path, sim: Simulator, client: Any, monkeypatch: pytest.MonkeyPatch, set_by_the_user: str | None
@@ -132,3 +160,15 @@ def test_hosts_that_were_held_off_are_named_and_are_no_difference(tmp_path: Path
 
     assert (rerun.report.outcome, rerun.report.held_off) == ("same", ["telemetry.invalid"])
     assert "Held off the network: telemetry.invalid" in rerun.report.text
+
+
+def test_what_a_framework_traces_of_itself_is_no_session_that_anybody_counts(tmp_path: Path, client: Any) -> None:
+    with recording(tmp_path) as made:
+        ask(client, "one")
+        with made.provider.get_tracer("autogen-core").start_as_current_span("autogen publish"):
+            pass
+
+    with SqliteStore(tmp_path) as store:
+        (row,) = store.sessions(Filter(kinds=LISTED))
+        assert [found.kind for found in store.sessions(Filter())] == ["other", "original"]
+        assert (row.title, store.resolve("@1").id) == ("echo: one", row.session_id)

@@ -198,7 +198,7 @@ class TestFork:
 
         assert (run.returncode, recorded.sim.count.total() - before) == (0, 1), run.stderr
         assert (both.returncode, both.stdout) == (2, "")
-        assert "agent-1:9 is call 9 of its session, and --at says 2; give one of them" in both.stderr
+        assert "agent-1:9 is call 9 of the recording, and --at says 2; give one of them" in both.stderr
 
     def test_that_never_went_live_says_so(self, terminal: Terminal) -> None:
         run = terminal("replay", "fork", "agent-1", "--model", "gpt-4.1", *agent(), env={"OPENAI_API_KEY": "sk-x"})

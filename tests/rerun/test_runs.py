@@ -140,6 +140,22 @@ class TestSeveralRunsInOneSession:
         assert (run.returncode, run.stdout) == (0, "a\nb\nc\n"), run.stderr
         assert run.stderr == "same: 3 of 3 calls answered from the recording\n"
 
+    def test_a_fork_is_answered_from_all_of_a_run_and_counts_its_calls(self, tmp_path: Path, sim: Simulator) -> None:
+        place = tmp_path / "program.py"
+        place.write_text(SEVERAL)
+        command = [sys.executable, str(place), "echo: a", "echo: b", "echo: c"]
+        env = environment(OPENAI_API_KEY="sk-x", OPENAI_BASE_URL=sim.base_url, OTEL_LLM_STORE=str(tmp_path / "store"))
+        subprocess.run(command, check=True, timeout=60, env=env)
+        before = sim.count.total()
+
+        run = subprocess.run([sys.executable, "-m", "otel_llm.cli", "replay", "fork", "user-1:1", "--run", "1", "--model", "gpt-4.1",
+                              "--", *command], timeout=60, capture_output=True, text=True, env=env)
+
+        assert (run.returncode, run.stdout) == (0, "a\nb\nc\n"), run.stderr
+        assert "From call 2 of 3 on the program runs live." in run.stderr
+        assert "forked: 1 of 3 calls answered from the recording, 2 live\n" in run.stderr
+        assert [json.loads(e.request_body)["model"] for e in sim.exchanges[before:]] == ["gpt-4.1", "gpt-4.1"]
+
     def test_a_session_that_is_less_than_its_run_says_how_to_be_answered_from_all_of_it(self, tmp_path: Path, sim: Simulator) -> None:
         place = tmp_path / "program.py"
         place.write_text(SEVERAL)

@@ -47,7 +47,7 @@ def filter_options(*, statuses: Sequence[str], session: bool) -> Callable[[Calla
             click.option("--tag", multiple=True, metavar="KEY=VALUE", help="With this tag."),
             click.option("--model", multiple=True, metavar="NAME", help="By this model; a,b means either."),
             click.option("--status", multiple=True, metavar="STATUS", help=f"One of {', '.join(statuses)}; a,b means either."),
-            click.option("--originals", is_flag=True, help="Leave out replays, forks, and what suites and judges made."),
+            click.option("--originals", is_flag=True, help="Leave out replays, forks, and all that `sessions --all` adds."),
             click.option("--min-cost", metavar="USD", help="Cost at least this much."),
             click.option("--max-cost", metavar="USD", help="Cost at most this much."),
             click.option("--where", multiple=True, metavar="KEY=VALUE",

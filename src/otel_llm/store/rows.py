@@ -45,9 +45,12 @@ SESSION_COLUMNS = (
     "cost", "cost_input", "cost_output", "unpriced_calls", "models", "user_id", "tags", "service", "inferred", "replay_of",
 )
 KIND = ("CASE WHEN n.session_id GLOB 'judge-*' AND json_extract(n.tags, '$.purpose') = 'judge' THEN 'judge'"
+        " WHEN n.inferred AND n.calls = 0 AND NOT EXISTS (SELECT 1 FROM step o WHERE o.session = n.session AND o.kind <> 'other'"
+        " AND o.operation IS NOT 'create_agent') THEN 'other'"
         " WHEN n.replay_of IS NULL THEN 'original'"
         " WHEN json_extract(n.tags, '$.suite_run') IS NULL THEN 'replay' ELSE 'trial' END")
-"""The kind of a session `n`, by what it carries: a judge's is named after it and has a tag, a trial has those of its suite."""
+"""The kind of a session `n`, by what it carries: a judge's is named after it and has a tag, a trial has those of its suite. One
+that is no conversation has no name, no call and no step of ours."""
 SELECT_SESSION = f"SELECT {', '.join('n.' + c for c in SESSION_COLUMNS)}, {KIND} FROM session n"  # noqa: S608
 
 _U = len(USAGE_COLUMNS)

@@ -13,9 +13,9 @@ from otel_llm.values.call import Cost, Usage
 
 State = Literal["ok", "error", "running", "incomplete"]
 Exactness = Literal["exact", "partial", "none"]
-SessionKind = Literal["original", "replay", "trial", "judge"]
+SessionKind = Literal["original", "replay", "trial", "judge", "other"]
 """How a session came about: recorded from a program; a reissue, a rerun or a fork of one; made by a suite or a bisect, of one
-session in one variant; or what judges were asked."""
+session in one variant; what judges were asked; or a trace without a call or a tool, such as frameworks write of themselves."""
 LISTED: tuple[SessionKind, ...] = ("original", "replay")
 """Sessions that a person made one by one: they are listed, and `@1` counts among them. The others come by the dozen."""
 

@@ -19,13 +19,14 @@ from otel_llm.cli.table import drop_order, form_options, print_rows
 from otel_llm.replay.view import add
 from otel_llm.values.session import LISTED, Filter, SessionKind, SessionRow
 
-MADE_BY_THE_DOZEN: tuple[SessionKind, ...] = ("trial", "judge")
+NOT_LISTED = "what suites and judges made, and traces without a call, stand in --all"
+MADE_BY_THE_DOZEN: tuple[SessionKind, ...] = ("trial", "judge", "other")
 
 
 @click.command(epilog=drop_order(session_columns(0)))
 @filter_options(statuses=SESSION_STATUS, session=False)
 @order_options(SESSION_ORDERS)
-@click.option("--all", "is_all", is_flag=True, help="Also what suites, bisects and judges made.")
+@click.option("--all", "is_all", is_flag=True, help="Also what suites and judges made, and traces without a call.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many.")
 @form_options
 @pass_app
@@ -44,8 +45,9 @@ def sessions(
     if rows or form is not None:
         print_rows(app, rows, session_columns(now), form=form, header=header, as_json=session_json)
     said = totals(rows, has_more=has_more) if rows else nothing(app, any(given.values()) or min_duration is not None)
-    note(said + (" What suites and judges made is not listed, see --all." if unlisted and not rows else
-                 "; what suites and judges made is not listed, see --all" if unlisted else ""))
+    if unlisted:
+        said += f"; {NOT_LISTED}" if rows else f" {NOT_LISTED[0].upper()}{NOT_LISTED[1:]}."
+    note(said)
 
 
 def totals(rows: Sequence[SessionRow], *, has_more: bool) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from otel_llm._environment import PLAN
-from otel_llm._replaying import NO_KEY, Plan, read_session_file
+from otel_llm._replaying import NO_KEY, read_session_file
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.ids import file_not_wanted
@@ -26,6 +26,7 @@ from otel_llm.cli.table import print_json
 from otel_llm.replay.lineage import original
 from otel_llm.replay.reading import steps_of
 from otel_llm.replay.rerun.account import SharedAccount
+from otel_llm.replay.rerun.plan import Plan
 from otel_llm.replay.rerun.report import Report, told
 from otel_llm.transfer.session_file import is_session_file
 from otel_llm.values.errors import ConfigError, NotReplayable

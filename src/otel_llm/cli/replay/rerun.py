@@ -33,6 +33,8 @@ from otel_llm.values.errors import ConfigError
 @click.option("--policy", type=click.Choice(POLICIES), default="strict", show_default=True,
               help="What a call gets that is not in the recording: an error, the nearest answer, or a live one.")
 @click.option("--live-tool", "live_tools", multiple=True, metavar="NAME", help="Run this tool as it is; '*' is all.")
+@click.option("--ignore", "ignored", multiple=True, metavar="FIELD",
+              help="A field of requests that is new in every run, as metadata.run_id or messages.*.name.")
 @click.option("--allow-host", "hosts", multiple=True, metavar="HOST", help="Let the program reach this host.")
 @click.option("--speed", type=click.Choice(("instant", "recorded")), default="instant", show_default=True,
               help="How fast answers come.")
@@ -49,8 +51,8 @@ from otel_llm.values.errors import ConfigError
 @pass_app
 def rerun(
     app: App, given: str, command: tuple[str, ...], run: int | None, more: tuple[str, ...], policy: str,
-    live_tools: tuple[str, ...], hosts: tuple[str, ...], speed: str, clock: bool, seed: int | None, expected: int,
-    max_calls: int | None, max_cost: str | None, is_confirmed: bool, is_recorded: bool, junit_file: str | None,
+    live_tools: tuple[str, ...], ignored: tuple[str, ...], hosts: tuple[str, ...], speed: str, clock: bool, seed: int | None,
+    expected: int, max_calls: int | None, max_cost: str | None, is_confirmed: bool, is_recorded: bool, junit_file: str | None,
     form: str | None,
 ) -> None:
     """Run a program against its recording, offline, and say whether it did the same."""
@@ -62,7 +64,8 @@ def rerun(
         calls = [step for one in ids if not is_session_file(one) for step in steps_of(app.store, one)[1] if step.kind == "call"]
         is_confirmed = going_live.confirm(app, "At calls that are not in the recording", calls, None, is_confirmed=is_confirmed)
     rules = {"policy": policy, "live_tools": live_tools, "allowed_hosts": hosts, "speed": speed, "clock": clock, "seed": seed,
-             "run": run, "max_calls": max_calls, "max_cost": None if max_cost is None else read_usd(max_cost, "--max-cost"),
+             "run": run, "ignore": ignored, "max_calls": max_calls,
+             "max_cost": None if max_cost is None else read_usd(max_cost, "--max-cost"),
              "only_local": not is_confirmed}
     if junit_file is not None:
         check_output(junit_file, "--junit")

@@ -2,6 +2,8 @@
 
     recording     the calls and steps of some sessions, and where each of them stood
     matching      which of them answers what the program asks
+    ignoring      which fields of a request are not looked at
+    plan          what the terminal tells the processes of the program
     player        what the program gets, and what is noted when nothing matches; forks go live from here
     account       what was given, by all processes of a program together
     report        the same, diverged or regressed, and where

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from otel_llm.replay.compare.fields import FieldChange, body_changes, leaves
 from otel_llm.replay.requests.changes import edit
+from otel_llm.replay.rerun.ignoring import Ignored
 from otel_llm.replay.rerun.recording import Entry, Recording, equal_key, exact_key, without_secrets
 from otel_llm.values.canonical import canonical_json
 from otel_llm.values.errors import NotReplayable
@@ -26,8 +27,8 @@ MAX_NEAR = 50
 class Index:
     """The entries of a recording by what they answer. `claim` says whether no other process has taken a step."""
 
-    def __init__(self, recording: Recording, claim: Callable[[str], bool]) -> None:
-        self._recording, self._claim = recording, claim
+    def __init__(self, recording: Recording, claim: Callable[[str], bool], ignored: Ignored) -> None:
+        self._recording, self._claim, self._ignored = recording, claim, ignored
         self._exact: dict[bytes, list[Entry]] = defaultdict(list)
         self._equal: dict[bytes, list[Entry]] | None = None
         self._functions: dict[tuple[str, str], list[Entry]] = defaultdict(list)
@@ -68,7 +69,7 @@ class Index:
     def _call(self, question: Question) -> Entry | None:
         found = first(self._exact.get(exact_key(question), ()), question.place)
         if found is None and question.body:
-            key = equal_key(question)
+            key = equal_key(question, self._ignored)
             found = None if key is None else first(self._by_value().get(key, ()), question.place)
         if found is None and question.body is None:
             found = first((e for e in self._recording.calls if not e.recorded.exchange.request_body
@@ -89,7 +90,7 @@ class Index:
         if self._equal is None:
             self._equal = defaultdict(list)
             for entry in self._recording.calls:
-                key = equal_key(entry.recorded.exchange)
+                key = equal_key(entry.recorded.exchange, self._ignored)
                 if key is not None:
                     self._equal[key].append(entry)
         return self._equal

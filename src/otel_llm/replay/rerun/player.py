@@ -26,8 +26,9 @@ from otel_llm.replay.compare.fields import FieldChange, body_changes
 from otel_llm.replay.requests.changes import Changes, edit
 from otel_llm.replay.requests.credentials import is_loopback, origin_of, show_origin
 from otel_llm.replay.rerun.account import Account
+from otel_llm.replay.rerun.ignoring import Ignored
 from otel_llm.replay.rerun.matching import Index, came_to
-from otel_llm.replay.rerun.recording import ROUTING, Entry, Recording, path_of
+from otel_llm.replay.rerun.recording import Entry, Recording, path_of
 from otel_llm.replay.rerun.report import Difference, Kind, Report
 from otel_llm.values.canonical import canonical_json
 from otel_llm.values.errors import UNSENT, BudgetExceeded, ConfigError, NotReplayable, ReplayDiverged
@@ -59,6 +60,8 @@ class Rules:
     """Pico-USD that live calls may cost before no more goes out; None is no limit."""
     only_local: bool = False
     """Live calls may go to this machine and nowhere else, because nobody has said yes to more."""
+    ignore: tuple[str, ...] = ()
+    """Fields of requests that are not looked at (`otel_llm.replay.rerun.ignoring`)."""
 
     def checked(self, recording: Recording) -> Rules:
         """These rules, when they can be followed. Raises `ConfigError` otherwise."""
@@ -80,7 +83,8 @@ class Rerun(Player):
     ) -> None:
         self._recording, self._rules = recording, rules.checked(recording)
         self._account = account or Account()
-        self._index = Index(recording, self._account.claim)
+        self._ignored = Ignored(rules.ignore)
+        self._index = Index(recording, self._account.claim, self._ignored)
         self._locks = (os.getpid(), threading.RLock())
         self._is_live = self._is_finished = False
         is_fork = rules.fork or rules.fork_at is not None
@@ -274,7 +278,7 @@ class Rerun(Player):
     def _missed(self, question: Question) -> Recorded | Live:
         nearest = self._index.nearest_call(question)
         changes = [] if nearest is None else body_changes(nearest.recorded.exchange.request_body, question.body)
-        changes = [change for change in changes if change.path not in ROUTING]
+        changes = [change for change in changes if not self._ignored.covers(change.path)]
         kind: Kind = "request" if nearest is not None else "extra"
         label = nearest.label if nearest is not None else f"a call to {path_of(question.url)}"
         note = "" if nearest is not None else self._extra(question)

@@ -18,6 +18,7 @@ from otel_llm.redaction import Redactor
 from otel_llm.replay.conversation import conversation
 from otel_llm.replay.reading import RecordedCall, read, steps_of
 from otel_llm.replay.requests.changes import Changes
+from otel_llm.replay.rerun.ignoring import Ignored
 from otel_llm.values.canonical import canonical_json
 from otel_llm.values.errors import ConfigError, NotFound, NotReplayable
 from otel_llm.values.playback import Place, Question, Recorded
@@ -27,9 +28,6 @@ from otel_llm.values.store import Store
 STREAMED = "streamed upload"
 """Why a request is not on the tape that nobody can read without taking it from the program; its place tells which it is."""
 STEPS = ("workflow", "agent", "tool", "retrieval")
-ROUTING = ("prompt_cache_key",)
-"""Fields of a request that say which machine may have seen it before, and nothing that a model is told. Frameworks put an id
-there that is new in every run (openai-agents: `agents-sdk:run:…`)."""
 ANSWERED = ("tool", "retrieval")
 """The steps that a recording answers."""
 NO_CONNECTION = ("APIConnectionError", "APITimeoutError")
@@ -179,16 +177,14 @@ def exact_key(request: Question | Exchange) -> bytes:
     return _key(request, data)
 
 
-def equal_key(request: Question | Exchange) -> bytes | None:
-    """What two requests share that are equal as JSON, without their secrets and `ROUTING`; None for what is no JSON."""
+def equal_key(request: Question | Exchange, ignored: Ignored) -> bytes | None:
+    """What two requests share that are equal as JSON, without secrets and what is ignored; None for what is no JSON."""
     body, _ = _content(request)
     try:
         value = json.loads(without_secrets(body or b""))
     except ValueError:
         return None
-    if isinstance(value, dict) and request.api != "generic":
-        value = {name: one for name, one in value.items() if name not in ROUTING}
-    return _key(request, canonical_json(value).encode("utf-8", "surrogatepass"))
+    return _key(request, canonical_json(ignored.without(value)).encode("utf-8", "surrogatepass"))
 
 
 def _content(request: Question | Exchange) -> tuple[bytes | None, str]:
