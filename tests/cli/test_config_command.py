@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from cli.terminal import empty, otel_llm
 
 BAD = {"OTEL_LLM_CONTENT": "perhaps", "OTEL_LLM_MAX_BODY": "16M", "OTEL_LLM_FORWARD_CAP": "much\x1b[31m"}
@@ -33,3 +35,16 @@ def test_a_store_that_is_named_is_shown_beside_a_bad_value() -> None:
 
     place = next(entry for entry in json.loads(run.out) if entry["setting"] == "store")
     assert (place["value"], place["source"], place["problem"]) == ("/elsewhere", "--store", None)
+
+
+@pytest.mark.parametrize("command", ["config", "doctor"])
+def test_a_variable_that_nobody_reads_is_named_with_the_one_that_may_be_meant(command: str) -> None:
+    environ = {"OTEL_LLM_STOR": "/secret", "OTEL_LLM_SEED": "1", "OTEL_LLM_API_KEYS": "k", "OTEL_LLM_MY_OWN": "x", "OTHER": "y"}
+
+    run = otel_llm(empty(), command, "--json", environ=environ)
+
+    found = [entry for entry in json.loads(run.out) if "nobody reads it" in (entry.get("meaning") or entry.get("text"))]
+    assert run.code == 0
+    assert [(entry.get("variable") or entry.get("subject"), entry.get("meaning") or entry.get("text")) for entry in found] == [
+        ("OTEL_LLM_MY_OWN", "nobody reads it"), ("OTEL_LLM_STOR", "nobody reads it; did you mean OTEL_LLM_STORE?")]
+    assert "/secret" not in run.out

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -82,6 +82,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("OTEL_SDK_DISABLED", "disabled", _flag, "switch everything off"),
 )
 
+ELSEWHERE = ("OTEL_LLM_API_KEYS", "OTEL_LLM_SEED", "OTEL_LLM_REPLAY_PLAN", "OTEL_LLM_OTELCOL_BIN", "OTEL_LLM_JAEGER_BIN")
+"""Variables of ours that are no settings: those who need them read them."""
 STANDARD_VARIABLES: Mapping[str, str] = {
     "OTEL_SERVICE_NAME": "name of the service in every span",
     "OTEL_RESOURCE_ATTRIBUTES": "more resource attributes, key=value, comma-separated",
@@ -171,3 +173,13 @@ def _checked(name: str, value: Any) -> Any:
         except ValueError as error:
             raise ConfigError(f"forward={value!r} is not usable; good values: {error}") from None
     return value
+
+
+def unread(environ: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
+    """Variables that look like ours and that nobody reads, with the nearest that somebody does; None when none is near."""
+    from difflib import get_close_matches  # not at the start of every program
+
+    known = sorted({*(variable.name for variable in VARIABLES), *ELSEWHERE})
+    for name in sorted(environ):
+        if name.startswith("OTEL_LLM_") and name not in known:
+            yield name, next(iter(get_close_matches(name, known, n=1, cutoff=0.8)), None)

@@ -16,7 +16,7 @@ from otel_llm.cli.output import ENVIRONMENT
 from otel_llm.cli.table import Column, form_options, print_rows
 from otel_llm.replay.requests.credentials import HOST_KEYS
 from otel_llm.values.errors import ConfigError
-from otel_llm.values.settings import STANDARD_VARIABLES, VARIABLES, Settings
+from otel_llm.values.settings import STANDARD_VARIABLES, VARIABLES, Settings, unread
 
 KEY_MEANING = "key for replays; never recorded, never printed"
 KEY_VARIABLES = {
@@ -83,6 +83,8 @@ def entries(app: App) -> Iterator[Entry]:
         if value is not None and name.endswith(_SECRET):
             value = "(set)"
         yield Entry(None, name, value, "environment" if value is not None else None, meaning)
+    for name, near in unread(app.environ):
+        yield Entry(None, name, "(set)", "environment", f"nobody reads it; did you mean {near}?" if near else "nobody reads it")
 
 
 def _problems(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

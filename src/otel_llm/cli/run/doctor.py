@@ -25,6 +25,7 @@ from otel_llm.cli.table import Column, form_options, print_rows
 from otel_llm.values.destination import FIRST, Destination, first_destination
 from otel_llm.values.destination import destinations as all_destinations
 from otel_llm.values.errors import ConfigError, StoreError
+from otel_llm.values.settings import unread
 
 GROUPS = ("opentelemetry_configurator", "opentelemetry_distro", "opentelemetry_instrumentor")
 _GENAI = ("openai", "anthropic", "genai", "llm", "langchain", "bedrock", "vertex", "mistral", "groq", "cohere")
@@ -54,7 +55,7 @@ COLUMNS: list[Column[Finding]] = [
 def doctor(app: App, form: str | None, header: bool) -> None:
     """Check what is recorded, where it goes, what was lost."""
     trouble: list[StoreError] = []
-    found = [*libraries(app), *_store(app, trouble), *destinations(app), *neighbours()]
+    found = [*libraries(app), *_store(app, trouble), *destinations(app), *neighbours(), *variables(app)]
     output = Output(app)
     if form is None and output.width is not None:
         output.show(report(found, output.width), paged=True)
@@ -211,3 +212,9 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def variables(app: App) -> Iterator[Finding]:
+    """Variables of the environment that may be slips of the pen."""
+    for name, near in unread(app.environ):
+        yield Finding("note", name, f"nobody reads it; did you mean {near}?" if near else "nobody reads it", near)
