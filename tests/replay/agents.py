@@ -85,8 +85,11 @@ def responses_agent(client: Any, questions: Sequence[str], *, is_stateful: bool)
 
 @cache
 def _client() -> openai.OpenAI:
-    """One for all tests: making it reads the certificates of this machine, which takes longer than the rest of a recording."""
-    return openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="k", max_retries=0)
+    """One for all tests: making it reads the certificates of this machine, which takes longer than the rest of a recording.
+
+    It keeps no connection, since its provider is another one in each test.
+    """
+    return openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="k", max_retries=0, default_headers={"Connection": "close"})
 
 
 class Stage:
