@@ -38,16 +38,22 @@ def sessions(
     check_where(app.store, given["where"])
     order = make_order(SESSION_ORDERS, sort, min_duration)
     where = with_sessions(app.store, make_filter(now_ns=now, statuses=SESSION_STATUS, **given))
-    unlisted = not is_all and not where.kinds and app.store.sessions(replace(where, kinds=MADE_BY_THE_DOZEN), limit=1)
-    where = where if is_all or where.kinds else replace(where, kinds=LISTED)
+    is_short = not is_all and not where.kinds
+    where = replace(where, kinds=LISTED) if is_short else where
     rows, has_more = listed(lambda count, offset: app.store.sessions(where, limit=count, offset=offset), order, limit=limit,
                             key=lambda row: row.session_id)
     if rows or form is not None:
         print_rows(app, rows, session_columns(now), form=form, header=header, as_json=session_json)
     said = totals(rows, has_more=has_more) if rows else nothing(app, any(given.values()) or min_duration is not None)
-    if unlisted:
+    if is_short and _has_more(app, where, rows):
         said += f"; {NOT_LISTED}" if rows else f" {NOT_LISTED[0].upper()}{NOT_LISTED[1:]}."
     note(said)
+
+
+def _has_more(app: App, where: Filter, rows: Sequence[SessionRow]) -> bool:
+    """Whether there are other kinds too, in the time of what is listed; to look through a large store takes long."""
+    since = max(where.since_ns or 0, min((row.first_ns for row in rows), default=0))
+    return bool(app.store.sessions(replace(where, kinds=MADE_BY_THE_DOZEN, since_ns=since), limit=1))
 
 
 def totals(rows: Sequence[SessionRow], *, has_more: bool) -> str:
