@@ -39,6 +39,21 @@ def test_a_cap_on_cost_holds_where_a_price_is_not_known(program: Program, call: 
     assert ("nobody knows" in done.stderr) == (live == 1)
 
 
+def test_a_fork_that_a_cap_has_stopped_says_so_also_when_its_program_goes_on(program: Program) -> None:
+    recorded = program(CALLS.format(call="""
+        try:
+            client.chat.completions.create(model='gpt-4o', messages=words)
+        except Exception as error:
+            print(error)"""))
+
+    done = recorded.terminal("replay", "fork", "s", "--at", "1", "--max-calls", "1", "--json", "--", sys.executable, "program.py")
+
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["outcome"], report["live_calls"]) == (1, "stopped", 1), done.stderr
+    assert {(d["kind"], d["label"], d["note"]) for d in report["differences"]} == {
+        ("capped", "a call to /v1/chat/completions", "Stopped at the cap of 1 live calls. Raise --max-calls to let more out.")}
+
+
 def test_a_call_that_nobody_is_paid_for_does_not_end_a_cap_on_cost(program: Program) -> None:
     recorded = program(CALLS.format(call="""
         try:

@@ -6,7 +6,7 @@
     plan          what the terminal tells the processes of the program
     player        what the program gets, and what is noted when nothing matches; forks go live from here
     account       what was given, by all processes of a program together
-    report        the same, diverged or regressed, and where
+    report        the same, diverged, regressed or stopped, and where
     network       closed; `children`: processes that the program starts are answered too, whatever environment they get
     seams         clock, random numbers and ids as they were
 """

@@ -253,7 +253,11 @@ class Rerun(Player):
 
     def _live(self, question: Question) -> Live:
         """The call goes out, under a fork with the changes that were given. Raises `BudgetExceeded` at a cap."""
-        self._check_caps(question)
+        try:
+            self._check_caps(question)
+        except BudgetExceeded as error:
+            self._note("capped", f"a call to {path_of(question.url)}", None, note=str(error), resolution="stopped")
+            raise
         self._is_live = True
         self._count("live_calls")
         edits = self._rules.changes.edits if question.api != "generic" else {}

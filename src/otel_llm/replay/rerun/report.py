@@ -1,4 +1,4 @@
-"""What a rerun came to: the same, diverged (the program asked something else), or regressed (it came to something else)."""
+"""What a rerun came to: the same, diverged (something else was asked), regressed (it came to something else), or stopped."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from otel_llm.replay.compare.fields import FieldChange
 
-Kind = Literal["request", "extra", "arguments", "beyond", "unasked", "result", "program"]
-Outcome = Literal["same", "diverged", "regressed", "forked"]
+Kind = Literal["request", "extra", "arguments", "beyond", "unasked", "result", "program", "capped"]
+Outcome = Literal["same", "diverged", "regressed", "forked", "stopped"]
 
 _SAYS: Mapping[Kind, str] = {
     "request": "asks something else", "extra": "is not in the recording", "arguments": "is called with other arguments",
     "beyond": "is read further than the recording goes", "unasked": "was not asked any more",
-    "result": "comes to something else", "program": "ended differently"}
+    "result": "comes to something else", "program": "ended differently",
+    "capped": "was not let out"}
 MAX_SHOWN = 120
 
 
@@ -103,8 +104,11 @@ class Report:
 
     @property
     def outcome(self) -> Outcome:
-        """`diverged` when the program asked something else, `regressed` when it asked the same and came to something else."""
+        """`diverged` when the program asked something else, `regressed` when it asked the same and came to something else,
+        `stopped` when a cap held a live call back, whatever the program made of that."""
         kinds = {difference.kind for difference in self.differences}
+        if "capped" in kinds:
+            return "stopped"
         if self.mode == "fork" and not kinds & {"program"} and not any(d.resolution == "stopped" for d in self.differences):
             return "forked"
         if kinds - {"result", "program"}:
