@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from otel_llm import _setup
-from otel_llm._environment import PLAN, STORE, python_path, without_ours
+from otel_llm._environment import HIDES, PLAN, STORE, hidden_by, python_path, without_ours
 from otel_llm.replay.rerun import children, seams
 from otel_llm.replay.rerun.account import SharedAccount
 from otel_llm.replay.rerun.network import Gate
@@ -198,8 +198,6 @@ def _answer_children(player: Rerun) -> Callable[[], None]:
         return {**{name: value for name, value in kept.items() if not environ.get(name)}, "PYTHONPATH": python_path(environ)}
 
     def check(command: Sequence[str]) -> None:
-        from otel_llm.cli.run.run_check import HIDES, hidden_by
-
         option = hidden_by(command, os.environ.get("PATH")) if command else None
         if option is not None:
             raise player.refused(f"Python's {option} {HIDES[option[1:]]}, through which a rerun answers a program, so "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_llm.cli.run.run_check import hidden_by
+from otel_llm._environment import hidden_by
 
 PROGRAM = "import sys; print('recorded' if 'otel_llm' in sys.modules else 'not recorded')"
 

@@ -13,14 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from otel_llm._environment import PLAN
+from otel_llm._environment import HIDES, PLAN, hidden_by
 from otel_llm._replaying import NO_KEY, read_session_file
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.ids import file_not_wanted
 from otel_llm.cli.output import Output, note
 from otel_llm.cli.run.run import recorded
-from otel_llm.cli.run.run_check import HIDES, hidden_by
 from otel_llm.cli.safe import line
 from otel_llm.cli.table import print_json
 from otel_llm.replay.lineage import original

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import click
 
-from otel_llm._environment import python_path
+from otel_llm._environment import HIDES, hidden_by, python_path
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.output import note
-from otel_llm.cli.run.run_check import HIDES, hidden_by
 from otel_llm.values.errors import ConfigError
 
 
