@@ -77,7 +77,7 @@ def begin(path: str) -> None:
         _play(player)
         _seams(player, clock=plan.clock, seed=plan.seed)
         player.gate = Gate(plan.allowed_hosts, player.held_off) if plan.is_closed else None
-        if not plan.fork and plan.policy != "record-new" and (place := base_url(recording)) is not None:
+        if not plan.rules.may_go_out and (place := base_url(recording)) is not None:
             os.environ.setdefault("OPENAI_BASE_URL", place)
         _answer_children(player)
         account.tell({"begin": {
@@ -130,18 +130,18 @@ def replaying(
 
     Raises `NotReplayable` when the recording does not suffice, `ConfigError` inside another rerun.
     """
-    settings, tools = Settings.resolve({"store": store}), tuple(live_tools)
-    rules = Rules(policy, tools, speed, ignore=tuple(ignore))  # type: ignore[arg-type]
+    settings = Settings.resolve({"store": store})
+    rules = Rules(policy, tuple(live_tools), speed, ignore=tuple(ignore))  # type: ignore[arg-type]
     names = [os.fspath(one) for one in sessions]
     names = [os.path.abspath(one) if session_file.is_session_file(one) else one for one in names]
     with _shared_folder() as shared:
         recording = _load(settings, names, run)
         player = _Gated(recording, rules, account=SharedAccount(shared))
         found = tuple(names) if any(map(session_file.is_session_file, names)) else recording.ids
-        plan = Plan(str(_setup.store_directory(settings).absolute()), found, player.report.new_session_id, shared, policy, speed,
-                    tools, tuple(allow_hosts), is_recorded=False, is_closed=block_network, clock=clock, seed=seed, run=run,
-                    ignore=rules.ignore)
-        place = None if policy == "record-new" else base_url(recording)
+        plan = Plan(found, rules, tuple(allow_hosts), clock, seed, run, is_recorded=False, is_closed=block_network,
+                    store=str(_setup.store_directory(settings).absolute()), shared=shared,
+                    new_session_id=player.report.new_session_id)
+        place = None if rules.may_go_out else base_url(recording)
         with _playing(player), _undoing(_seams(player, clock=clock, seed=seed)), _answered_children(plan, player, place):
             player.gate = Gate(allow_hosts, player.held_off) if block_network else None
             try:

@@ -1,17 +1,14 @@
 """`otel-llm export …`: stored sessions to a file or an endpoint; the sub-verbs stand in `otel_llm.cli.verbs`.
 
-What they share stands here: which sessions, where the output goes, and how progress is shown. A file is written under another
-name and takes its place when it is whole, so that an interrupted export leaves what was there before.
+What they share stands here: which sessions, and how progress is shown. Where the output goes: `otel_llm.cli.files`.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
@@ -19,15 +16,14 @@ from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.filters import SESSION_STATUS, check_where, filter_options, make_filter
 from otel_llm.cli.ids import SessionId, with_sessions
-from otel_llm.cli.output import note, writing
+from otel_llm.cli.output import note
 from otel_llm.cli.verbs import EXPORT_VERBS, VerbGroup
 from otel_llm.values.archive import Archive, Damaged
-from otel_llm.values.errors import ConfigError, StoreDamaged, StoreError
+from otel_llm.values.errors import StoreDamaged, StoreError
 from otel_llm.values.session import Filter
 
 export = VerbGroup("export", EXPORT_VERBS, help="Send stored sessions on: to any OTLP endpoint, or to files.")
 
-STDOUT = "-"
 SHOWN_EVERY = 500
 """Steps between two signs of progress."""
 
@@ -53,66 +49,6 @@ def archive(store: object) -> Archive:
     if not isinstance(store, Archive):
         raise StoreError("This kind of store cannot be exported or imported into.")
     return store
-
-
-def check_output(place: str, option: str) -> None:
-    """Raise `ConfigError` when a file cannot be written there, before work is done for it that costs something."""
-    if place == STDOUT:
-        return
-    goal = _goal(place, option)
-    if goal.exists() and not goal.is_file():
-        return
-    young = _young(goal)
-    _opened(young, os.O_WRONLY | os.O_CREAT, option, place).close()
-    young.unlink()
-
-
-@contextmanager
-def output_file(place: str, option: str = "-o") -> Iterator[BinaryIO]:
-    """A file that appears when it is whole, readable by its owner alone; or standard output for `-`.
-
-    `option` is what named it. Raises `ConfigError` when it cannot be written.
-    """
-    if place == STDOUT:
-        with writing():
-            sys.stdout.flush()
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        return
-    goal = _goal(place, option)
-    if goal.exists() and not goal.is_file():  # a pipe, /dev/stdout
-        with _opened(goal, os.O_WRONLY, option, place) as file:
-            yield file
-        return
-    young = _young(goal)
-    try:
-        with _opened(young, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, option, place) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(young, goal)
-    except BaseException:
-        young.unlink(missing_ok=True)
-        raise
-
-
-def _goal(place: str, option: str) -> Path:
-    goal = Path(place)
-    if goal.is_dir():
-        raise ConfigError(f"{place} is a directory; give a file, such as {option} {goal / 'export'}.")
-    return goal
-
-
-def _young(goal: Path) -> Path:
-    """The name that a file has until it is whole."""
-    return goal.with_name(f".{goal.name}.{os.getpid()}.part")
-
-
-def _opened(path: Path, flags: int, option: str, place: str) -> BinaryIO:
-    try:
-        return os.fdopen(os.open(path, flags | os.O_CLOEXEC, 0o600), "wb")
-    except OSError as error:
-        raise ConfigError(f"{option} {place} cannot be written: {error.strerror or error}.") from None
 
 
 class Progress:

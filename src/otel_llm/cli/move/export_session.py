@@ -10,8 +10,9 @@ import click
 
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
+from otel_llm.cli.files import STDOUT, output_file
 from otel_llm.cli.ids import SessionId
-from otel_llm.cli.move.export import STDOUT, chosen, output_file, progress, report_damage
+from otel_llm.cli.move.export import chosen, progress, report_damage
 from otel_llm.cli.output import note
 from otel_llm.transfer import session_file
 

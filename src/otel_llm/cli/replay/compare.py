@@ -13,29 +13,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.ids import SessionId, steps_of
-from otel_llm.cli.move.export import STDOUT, check_output, output_file
-from otel_llm.cli.output import Output, note
+from otel_llm.cli.output import Line, Output, note
 from otel_llm.cli.replay.judging import Judges
-from otel_llm.cli.safe import json_text
+from otel_llm.cli.reports import Reports, report_options
 from otel_llm.evals.checks import FORMS, judge_models, read_checks
 from otel_llm.replay.compare.sessions import AlignedSide, Chosen, aligned, compared
 from otel_llm.replay.lineage import iterations, newest_repeat, replay_of, replays_of, sources
-from otel_llm.report.github import github, stopped
+from otel_llm.report.github import github
 from otel_llm.report.html import html
 from otel_llm.report.junit import junit
 from otel_llm.report.lines import comparison_lines
-from otel_llm.values.comparison import Comparison
 from otel_llm.values.errors import ConfigError, NotFound
 from otel_llm.values.session import Step
 from otel_llm.values.store import Store
 
 MAX_RUBRIC = 100_000
-FORM = {"json": "--json", "github": "--github"}
 
 
 @click.command()
@@ -46,23 +44,20 @@ FORM = {"json": "--json", "github": "--github"}
 @click.option("--judge-prompt", metavar="FILE", help="What judge=MODEL judges by.")
 @click.option("--checks-decide", is_flag=True, help="Where checks pass a difference is no failure.")
 @click.option("--yes", "-y", "is_confirmed", is_flag=True, help="Ask the judge without asking you.")
-@click.option("--json", "form", flag_value="json", default=None, help="The comparison as one JSON object.")
-@click.option("--github", "form", flag_value="github", help="Annotations of GitHub Actions too.")
-@click.option("--junit", "junit_file", metavar="FILE", help="Write JUnit XML: a test case a step.")
-@click.option("--html", "html_file", metavar="FILE", help="Write a page that works offline.")
+@report_options(json="The comparison as one JSON object.", github="Annotations of GitHub Actions too.",
+                junit="Write JUnit XML: a test case a step.")
 @pass_app
 def compare(
-    app: App, given: tuple[str, ...], checks: tuple[str, ...], judge_prompt: str | None, checks_decide: bool, is_confirmed: bool,
-    form: str | None, junit_file: str | None, html_file: str | None,
-) -> None:  # fmt: skip
+    app: App, /, given: tuple[str, ...], checks: tuple[str, ...], judge_prompt: str | None, checks_decide: bool,
+    is_confirmed: bool, **asked: Any,
+) -> None:
     """Compare a session with its newest replay, or sessions, traces and calls with each other, step by step.
 
     Of several replays that is the newest in which a model was asked: a reissue or a fork rather than a rerun.
     """
-    _check_usage(checks, judge_prompt, checks_decide, [*([FORM[form]] if form else []), *_to_stdout(junit_file, html_file)])
-    for option, file in (("--junit", junit_file), ("--html", html_file)):
-        if file is not None:
-            check_output(file, option)
+    reports = Reports(**asked)
+    reports.check()
+    _check_usage(checks, judge_prompt, checks_decide)
     judges = Judges(app, judge_models(checks))
     evaluators = read_checks(checks, client=judges.client, rubric=_rubric(judge_prompt))
     chosen, title = _chosen(app.store, given)
@@ -73,40 +68,19 @@ def compare(
             app.store, chosen, sides, title=title, evaluators=evaluators, decided_by="checks" if checks_decide else "difference",
             progress=lambda done: note(f"{done}/{total}") if judges.models else None)
     found = replace(found, name=_name(app.store, given, chosen))
-    for option, file, write in (("--junit", junit_file, junit), ("--html", html_file, html)):
-        if file is not None:
-            text = write([found])
-            with output_file(file, option) as place:
-                place.write(text.encode())
-            if file != STDOUT:
-                note(f"Wrote {file}.")
-    _print(Output(app), found, form, is_quiet=STDOUT in (junit_file, html_file))
+    reports.write(lambda: junit([found]), lambda: html([found]))
+    output = Output(app)
+
+    def lines(is_read: bool) -> Iterator[Line]:
+        return comparison_lines(found, color=is_read and output.has_color, width=output.width if is_read else None)
+
+    reports.show(output, as_json=found.as_json, lines=lines, github=github([found]))
     if not found.is_comparable:
         note("There is no step that the sides have in common.")
     click.get_current_context().exit(found.exit_code)
 
 
-def _print(output: Output, found: Comparison, form: str | None, *, is_quiet: bool) -> None:
-    if form == "json":
-        output.write(json_text(found.as_json()))
-    elif form == "github":
-        begin, end = stopped()
-        output.write(begin)
-        output.show(comparison_lines(found, color=False), whole=True)
-        output.write(end)
-        for command in github([found]):
-            output.write(command)
-    elif not is_quiet:
-        output.show(comparison_lines(found, color=output.has_color, width=output.width), paged=True, whole=True)
-
-
-def _to_stdout(junit_file: str | None, html_file: str | None) -> list[str]:
-    return [name for name, file in (("--junit -", junit_file), ("--html -", html_file)) if file == STDOUT]
-
-
-def _check_usage(checks: Sequence[str], judge_prompt: str | None, checks_decide: bool, writers: Sequence[str]) -> None:
-    if len(writers) > 1:
-        raise ConfigError(f"{' and '.join(writers)} would both write to standard output; give one of them a file.")
+def _check_usage(checks: Sequence[str], judge_prompt: str | None, checks_decide: bool) -> None:
     if checks_decide and not checks:
         raise ConfigError("--checks-decide needs a --check that decides, such as --check 'similarity>=0.9'")
     if judge_prompt is not None and not judge_models(checks):

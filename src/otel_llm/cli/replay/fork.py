@@ -16,7 +16,10 @@ from otel_llm.cli.ids import id_argument
 from otel_llm.cli.output import note
 from otel_llm.cli.replay import going_live
 from otel_llm.cli.replay.program import run_program, sessions_of
+from otel_llm.cli.reports import Reports
 from otel_llm.replay.requests.changes import Changes, read_setting
+from otel_llm.replay.rerun.plan import Plan
+from otel_llm.replay.rerun.player import Rules
 from otel_llm.replay.rerun.recording import load
 from otel_llm.transfer.session_file import is_session_file
 from otel_llm.values.errors import ConfigError
@@ -61,9 +64,9 @@ def fork(
         raise ConfigError(f"--at {at} is not usable; the recording has {len(calls)} calls: 1 to {len(calls) + 1}")
     where = f"From call {at} of {len(calls)} on" if at is not None else "From the first call on that is not in the recording"
     is_confirmed = going_live.confirm(app, where, calls[(at or 1) - 1 :], model, is_confirmed=is_confirmed)
-    rules = {"fork": True, "fork_at": at, "changes": changes.as_json(), "live_tools": live_tools, "max_calls": max_calls,
-             "run": run, "ignore": ignored, "max_cost": cost, "only_local": not is_confirmed}
-    report = run_program(app, ids, command, rules, form=form, is_recorded=True, expected_exit=expected)
+    rules = Rules(live_tools=live_tools, fork=True, fork_at=at, changes=changes, max_calls=max_calls, max_cost=cost,
+                  only_local=not is_confirmed, ignore=ignored)
+    report = run_program(app, Plan(ids, rules, run=run), command, Reports(form), expected_exit=expected)
     if not report.live_calls and not report.exit_code:
         note("Nothing went live: every call was answered from the recording. --at N says from which call on.")
     click.get_current_context().exit(report.exit_code)

@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from otel_llm._environment import HIDES, PLAN, hidden_by
 from otel_llm._replaying import NO_KEY, read_session_file
@@ -19,6 +19,7 @@ from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.ids import file_not_wanted
 from otel_llm.cli.output import Output, note
+from otel_llm.cli.reports import Reports
 from otel_llm.cli.run.run import recorded
 from otel_llm.cli.safe import line
 from otel_llm.cli.table import print_json
@@ -27,6 +28,7 @@ from otel_llm.replay.reading import steps_of
 from otel_llm.replay.rerun.account import SharedAccount
 from otel_llm.replay.rerun.plan import Plan
 from otel_llm.replay.rerun.report import Report, told
+from otel_llm.report.rerun_pages import rerun_github, rerun_junit
 from otel_llm.transfer.session_file import is_session_file
 from otel_llm.values.errors import ConfigError, NotReplayable
 from otel_llm.values.session import Filter
@@ -68,12 +70,9 @@ def check_live_tools(app: App, ids: tuple[str, ...], live_tools: tuple[str, ...]
 
 
 def run_program(
-    app: App, ids: tuple[str, ...], command: tuple[str, ...], rules: Mapping[str, Any], *, form: str | None,
-    is_recorded: bool, expected_exit: int,
+    app: App, plan: Plan, command: tuple[str, ...], reports: Reports, *, expected_exit: int
 ) -> Report:
-    """Run a program under these rules (fields of `otel_llm._replaying.Plan`), and print its report.
-
-    `form` is json, github or junit where standard output belongs to a report, and the program prints on standard error.
+    """Run a program by a plan, and make its reports. Where standard output belongs to one, the program prints on standard error.
 
     Raises `ConfigError` when it cannot be started, `NotReplayable` when the recording does not suffice or the program never
     came to the point of being answered.
@@ -83,26 +82,26 @@ def run_program(
     # a process that the program has left behind may write into it still
     with tempfile.TemporaryDirectory(prefix="otel-llm-rerun-", ignore_cleanup_errors=True) as folder:
         store = app.store_place()
-        plan = Plan(store, ids, f"sess-{secrets.token_hex(8)}", folder, **rules)
+        plan = replace(plan, store=store, shared=folder, new_session_id=f"sess-{secrets.token_hex(8)}")
         place = Path(folder) / "plan.json"
         place.write_text(plan.as_json())
-        environ = recorded(dict(app.environ), store if is_recorded else str(Path(folder) / "store"))
+        environ = recorded(dict(app.environ), store if plan.is_recorded else str(Path(folder) / "store"))
         environ[PLAN] = str(place)
-        may_go_out = plan.fork or plan.policy == "record-new"
-        if not may_go_out:
+        if not plan.rules.may_go_out:
             environ.setdefault("OPENAI_API_KEY", NO_KEY)
         elif environ.get("OPENAI_API_KEY") == NO_KEY:
             del environ["OPENAI_API_KEY"]
         if option := hidden_by(command, environ.get("PATH")):
             raise ConfigError(f"Python's {option} {HIDES[option[1:]]}, through which a rerun begins; leave {option} out.")
-        code = _run(command, environ, to_stderr=form is not None)
+        code = _run(command, environ, to_stderr=reports.has_stdout)
         failure = None if code == expected_exit else f"it ended with exit code {code}, not {expected_exit}"
         report = _report(SharedAccount(folder), command, code, failure)
-        if not is_recorded or not _is_there(app, report.new_session_id):
+        if not plan.is_recorded or not _is_there(app, report.new_session_id):
             report.new_session_id = ""
-    _print(app, report, form, is_recorded)
-    if report.exit_code and rules.get("run") is None and form is None and not is_session_file(ids[0]):
-        _say_of_other_runs(app, ids[0])
+    reports.write(lambda: rerun_junit(report))
+    _print(app, report, reports)
+    if report.exit_code and plan.run is None and not reports.has_stdout and not is_session_file(plan.ids[0]):
+        _say_of_other_runs(app, plan.ids[0])
     return report
 
 
@@ -177,13 +176,11 @@ def _say_of_other_runs(app: App, given: str) -> None:
         note(f"The run of the program that recorded {line(session_id)} made {many}: --run 1 answers from all of it.")
 
 
-def _print(app: App, report: Report, form: str | None, is_recorded: bool) -> None:
+def _print(app: App, report: Report, reports: Reports) -> None:
     """The report: as JSON on standard output, for people on standard error, where the program's output is not."""
-    if form == "json":
+    if reports.form == "json":
         print_json(Output(app), [report.as_json()], "jsonl")
-    elif form == "github":
-        from otel_llm.report.rerun_pages import rerun_github
-
+    elif reports.form == "github":
         for command in rerun_github(report):
             Output(app).write(command)
     else:

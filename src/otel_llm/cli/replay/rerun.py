@@ -10,17 +10,19 @@ the recording does not suffice.
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.filters import read_usd
 from otel_llm.cli.ids import id_argument
-from otel_llm.cli.move.export import STDOUT, check_output, output_file
 from otel_llm.cli.replay import going_live
 from otel_llm.cli.replay.program import check_live_tools, run_program, sessions_of
-from otel_llm.replay.reading import steps_of
-from otel_llm.replay.rerun.player import POLICIES
-from otel_llm.report.rerun_pages import rerun_junit
+from otel_llm.cli.reports import Reports, report_options
+from otel_llm.replay.rerun.plan import Plan
+from otel_llm.replay.rerun.player import POLICIES, Policy, Rules, Speed
+from otel_llm.replay.rerun.recording import load
 from otel_llm.transfer.session_file import is_session_file
 from otel_llm.values.errors import ConfigError
 
@@ -45,36 +47,26 @@ from otel_llm.values.errors import ConfigError
 @click.option("--max-cost", metavar="USD", help="With record-new: let no more out once so much is spent.")
 @click.option("--yes", "-y", "is_confirmed", is_flag=True, help="With record-new: go live without asking.")
 @click.option("--no-record", "is_recorded", is_flag=True, flag_value=False, default=True, help="Leave no session behind.")
-@click.option("--junit", "junit_file", metavar="FILE", help="Write JUnit XML: one test case.")
-@click.option("--github", "form", flag_value="github", help="Annotations of GitHub Actions; the program prints on stderr.")
-@click.option("--json", "form", flag_value="json", default=None, help="The report as JSON; the program prints on stderr.")
+@report_options(json="The report as JSON; the program prints on stderr.", html=False, junit="Write JUnit XML: one test case.",
+                github="Annotations of GitHub Actions; the program prints on stderr.")
 @pass_app
 def rerun(
-    app: App, given: str, command: tuple[str, ...], run: int | None, more: tuple[str, ...], policy: str,
-    live_tools: tuple[str, ...], ignored: tuple[str, ...], hosts: tuple[str, ...], speed: str, clock: bool, seed: int | None,
-    expected: int, max_calls: int | None, max_cost: str | None, is_confirmed: bool, is_recorded: bool, junit_file: str | None,
-    form: str | None,
+    app: App, /, given: str, command: tuple[str, ...], run: int | None, more: tuple[str, ...], policy: Policy,
+    live_tools: tuple[str, ...], ignored: tuple[str, ...], hosts: tuple[str, ...], speed: Speed, clock: bool, seed: int | None,
+    expected: int, max_calls: int | None, max_cost: str | None, is_confirmed: bool, is_recorded: bool, **asked: Any,
 ) -> None:
     """Run a program against its recording, offline, and say whether it did the same."""
     if policy != "record-new" and (max_calls is not None or max_cost is not None):
         raise ConfigError("--max-calls and --max-cost are for what goes live; give --policy record-new with them")
+    cost = None if max_cost is None else read_usd(max_cost, "--max-cost")
+    reports = Reports(**asked)
+    reports.check()
     ids = sessions_of(app, (given, *more), files=True)
     check_live_tools(app, ids, live_tools)
     if policy == "record-new" and command:
-        calls = [step for one in ids if not is_session_file(one) for step in steps_of(app.store, one)[1] if step.kind == "call"]
+        calls = [] if any(map(is_session_file, ids)) else [entry.step for entry in load(app.store, ids, run).calls]
         is_confirmed = going_live.confirm(app, "At calls that are not in the recording", calls, None, is_confirmed=is_confirmed)
-    rules = {"policy": policy, "live_tools": live_tools, "allowed_hosts": hosts, "speed": speed, "clock": clock, "seed": seed,
-             "run": run, "ignore": ignored, "max_calls": max_calls,
-             "max_cost": None if max_cost is None else read_usd(max_cost, "--max-cost"),
-             "only_local": not is_confirmed}
-    if junit_file is not None:
-        check_output(junit_file, "--junit")
-    if junit_file == STDOUT:
-        if form is not None:
-            raise ConfigError(f"--junit - and --{form} would both write to standard output; give --junit a file.")
-        form = "junit"
-    report = run_program(app, ids, command, rules, form=form, is_recorded=is_recorded, expected_exit=expected)
-    if junit_file is not None:
-        with output_file(junit_file, "--junit") as place:
-            place.write(rerun_junit(report).encode())
+    rules = Rules(policy, live_tools, speed, max_calls=max_calls, max_cost=cost, only_local=not is_confirmed, ignore=ignored)
+    plan = Plan(ids, rules, hosts, clock, seed, run, is_recorded)
+    report = run_program(app, plan, command, reports, expected_exit=expected)
     click.get_current_context().exit(report.exit_code)

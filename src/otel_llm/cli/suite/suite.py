@@ -12,30 +12,27 @@ usage, 3 when a cap was reached, nothing can be replayed, or there are not enoug
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.ids import TomlFile
-from otel_llm.cli.move.export import STDOUT, check_output, output_file
 from otel_llm.cli.output import Output, note
 from otel_llm.cli.replay.judging import Judges
 from otel_llm.cli.replay.reissue_plan import check_writable
-from otel_llm.cli.safe import json_text
+from otel_llm.cli.reports import Reports, report_options
 from otel_llm.cli.suite.file import keys_help, read_suite
 from otel_llm.cli.suite.plan import Left, announce, announce_resumption, confirm, plan_trials, run_of, used_so_far
 from otel_llm.cli.suite.sending import Office, evaluators_of
 from otel_llm.evals.checks import judge_models
 from otel_llm.replay.suite.judging import result_of
-from otel_llm.replay.suite.results import SuiteResult
 from otel_llm.replay.suite.sending import Conducted
 from otel_llm.replay.suite.trials import total, trial_of
-from otel_llm.report.github import stopped
 from otel_llm.report.suite_lines import suite_lines
 from otel_llm.report.suite_pages import suite_github, suite_html, suite_junit
 from otel_llm.values.errors import ConfigError
-
-FORM = {"json": "--json", "github": "--github"}
 
 
 @click.command(epilog=keys_help())
@@ -44,28 +41,18 @@ FORM = {"json": "--json", "github": "--github"}
 @click.option("--resend-in-doubt", "resend", is_flag=True,
               help="With --resume: also send calls that may have been answered and paid for.")
 @click.option("--yes", "-y", "is_confirmed", is_flag=True, help="Send, and ask a judge, without asking you.")
-@click.option("--json", "form", flag_value="json", default=None, help="All of it as one JSON object.")
-@click.option("--github", "form", flag_value="github", help="Annotations of GitHub Actions too.")
-@click.option("--junit", "junit_file", metavar="FILE", help="Write JUnit XML: a test case a rule and variant.")
-@click.option("--html", "html_file", metavar="FILE", help="Write a page that works offline.")
+@report_options(json="All of it as one JSON object.", github="Annotations of GitHub Actions too.",
+                junit="Write JUnit XML: a test case a rule and variant.")
 @pass_app
-def suite(
-    app: App, file: str, is_resumed: bool, resend: bool, is_confirmed: bool, form: str | None, junit_file: str | None,
-    html_file: str | None,
-) -> None:  # fmt: skip
+def suite(app: App, /, file: str, is_resumed: bool, resend: bool, is_confirmed: bool, **given: Any) -> None:
     """Ask recorded sessions again in several variants (prompts, models, parameters); say which regressed.
 
     Exit 0 when every variant passes, 1 when one regressed, 3 when there are not enough answers to say, or a cap was reached.
     """
-    to_stdout = [name for name, place in (("--junit -", junit_file), ("--html -", html_file)) if place == STDOUT]
-    writers = [*([FORM[form]] if form else []), *to_stdout]
-    if len(writers) > 1:
-        raise ConfigError(f"{' and '.join(writers)} would both write to standard output; give one of them a file.")
+    reports = Reports(**given)
+    reports.check()
     if resend and not is_resumed:
         raise ConfigError("--resend-in-doubt goes with --resume.")
-    for option, place in (("--junit", junit_file), ("--html", html_file)):
-        if place is not None:
-            check_output(place, option)
     wanted = read_suite(file)
     asked = wanted.suite
     judges = Judges(app, judge_models(asked.checks))
@@ -93,14 +80,10 @@ def suite(
         judged = office.judge(trials, conducted, judges, evaluators, is_confirmed=is_confirmed)
     result = result_of(asked, run.run_id, judged, notes=_notes(conducted, left, file),
                        stopped=None if conducted.stopped is None else str(conducted.stopped))
-    for option, place, write in (("--junit", junit_file, suite_junit), ("--html", html_file, suite_html)):
-        if place is not None:
-            text = write(result)
-            with output_file(place, option) as opened:
-                opened.write(text.encode())
-            if place != STDOUT:
-                note(f"Wrote {place}.")
-    _print(Output(app), result, form, is_quiet=bool(to_stdout))
+    reports.write(lambda: suite_junit(result), lambda: suite_html(result))
+    output = Output(app)
+    reports.show(output, as_json=result.as_json, github=suite_github(result),
+                 lines=lambda is_read: suite_lines(result, width=output.width if is_read else None))
     click.get_current_context().exit(result.exit_code)
 
 
@@ -119,17 +102,3 @@ def _notes(conducted: Conducted, left: list[Left], file: str) -> list[str]:
     if halted:
         made.append(f"{numbers.plural(len(halted), 'call')} could not be sent: {halted[0].reason}.")
     return made
-
-
-def _print(output: Output, result: SuiteResult, form: str | None, *, is_quiet: bool) -> None:
-    if form == "json":
-        output.write(json_text(result.as_json()))
-    elif form == "github":
-        begin, end = stopped()
-        output.write(begin)
-        output.show(suite_lines(result), whole=True)
-        output.write(end)
-        for command in suite_github(result):
-            output.write(command)
-    elif not is_quiet:
-        output.show(suite_lines(result, width=output.width), paged=True, whole=True)

@@ -50,11 +50,6 @@ class Changes:
         """The dotted keys of the body that get a new value."""
         return {**({"model": self.model} if self.model is not None else {}), **self.settings}
 
-    @property
-    def are_for_conversations(self) -> bool:
-        """True when something changes besides the endpoint."""
-        return self != Changes(base_url=self.base_url)
-
     def prompt_for(self, name: str | None) -> PromptText | None:
         """The text for calls of a prompt; None when there is none."""
         return next((prompt for prompt in self.prompts if prompt.name == name), None)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from otel_llm.replay.requests.changes import Changes
 from otel_llm.replay.rerun.player import Rules
@@ -17,50 +15,35 @@ from otel_llm.values.errors import ConfigError
 class Plan:
     """What a rerun needs to know, as it goes from the terminal to the program: JSON with these fields.
 
-    `store` is the directory of the recording. `shared` is that in which its processes tell what they do. `is_recorded` lets
-    the program record what it does, `is_closed` closes its network.
+    `ids` are those of sessions and traces, or paths of session files. `run` takes all of the Nth run in the first of them.
+    `store` is the directory of the recording. `shared` is that in which the processes tell what they do. `is_recorded` lets the
+    program record what it does, `is_closed` closes its network.
     """
 
-    store: str
     ids: tuple[str, ...]
-    new_session_id: str
-    shared: str
-    policy: str = "strict"
-    speed: str = "instant"
-    live_tools: tuple[str, ...] = ()
+    rules: Rules = field(default_factory=Rules)
     allowed_hosts: tuple[str, ...] = ()
-    fork: bool = False
-    fork_at: int | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    max_calls: int | None = None
-    max_cost: int | None = None
-    only_local: bool = False
-    is_recorded: bool = True
-    is_closed: bool = True
     clock: bool = False
     seed: int | None = None
     run: int | None = None
-    ignore: tuple[str, ...] = ()
+    is_recorded: bool = True
+    is_closed: bool = True
+    store: str = ""
+    shared: str = ""
+    new_session_id: str = ""
 
     def as_json(self) -> str:
         """The plan as text."""
-        return json.dumps(asdict(self))
-
-    @property
-    def rules(self) -> Rules:
-        """The rules in it."""
-        changes = Changes(self.changes.get("model"), self.changes.get("set") or {})
-        policy: Any = self.policy
-        speed: Any = self.speed
-        return Rules(policy, self.live_tools, speed, self.fork, self.fork_at, changes, self.max_calls, self.max_cost,
-                     self.only_local, self.ignore)
+        return json.dumps({**asdict(self), "rules": {**asdict(self.rules), "changes": self.rules.changes.to_options()}})
 
 
 def read_plan(path: str) -> Plan:
     """The plan in a file. Raises `ConfigError` when it is none."""
     try:
         value = json.loads(Path(path).read_text())
-        return Plan(**{**value, "ids": tuple(value["ids"]), "live_tools": tuple(value["live_tools"]),
-                       "allowed_hosts": tuple(value["allowed_hosts"]), "ignore": tuple(value["ignore"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        rules = value["rules"]
+        rules = Rules(**{**rules, "live_tools": tuple(rules["live_tools"]), "ignore": tuple(rules["ignore"]),
+                         "changes": Changes.from_options(rules["changes"])})
+        return Plan(**{**value, "rules": rules, "ids": tuple(value["ids"]), "allowed_hosts": tuple(value["allowed_hosts"])})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"{path} holds no plan of a rerun ({error}); `otel-llm replay rerun` makes it.") from None

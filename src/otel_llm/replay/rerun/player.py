@@ -35,6 +35,7 @@ from otel_llm.values.errors import UNSENT, BudgetExceeded, ConfigError, NotRepla
 from otel_llm.values.playback import Live, Place, Player, Question, Recorded
 
 Policy = Literal["strict", "lenient", "record-new"]
+Speed = Literal["instant", "recorded"]
 POLICIES: tuple[Policy, ...] = ("strict", "lenient", "record-new")
 MAX_NOTED = 100
 MAX_WORDS = 200
@@ -50,7 +51,7 @@ class Rules:
 
     policy: Policy = "strict"
     live_tools: Collection[str] = ()
-    speed: Literal["instant", "recorded"] = "instant"
+    speed: Speed = "instant"
     fork: bool = False
     fork_at: int | None = None
     changes: Changes = field(default_factory=Changes)
@@ -62,6 +63,16 @@ class Rules:
     """Live calls may go to this machine and nowhere else, because nobody has said yes to more."""
     ignore: tuple[str, ...] = ()
     """Fields of requests that are not looked at (`otel_llm.replay.rerun.ignoring`)."""
+
+    @property
+    def is_fork(self) -> bool:
+        """True when the program goes live at some point, with changes or without."""
+        return self.fork or self.fork_at is not None
+
+    @property
+    def may_go_out(self) -> bool:
+        """True when calls may go out."""
+        return self.is_fork or self.policy == "record-new"
 
     def checked(self, recording: Recording) -> Rules:
         """These rules, when they can be followed. Raises `ConfigError` otherwise."""
@@ -87,14 +98,13 @@ class Rerun(Player):
         self._index = Index(recording, self._account.claim, self._ignored)
         self._locks = (os.getpid(), threading.RLock())
         self._is_live = self._is_finished = False
-        is_fork = rules.fork or rules.fork_at is not None
         new_id = new_session_id or f"sess-{secrets.token_hex(8)}"
-        self.report = Report("fork" if is_fork else "rerun", recording.session_ids, new_id, len(recording.calls))
+        self.report = Report("fork" if rules.is_fork else "rerun", recording.session_ids, new_id, len(recording.calls))
         self._attributes = {
             semconv.GEN_AI_CONVERSATION_ID: new_id, semconv.SESSION_ID: new_id,
             semconv.JAEGER_EVAL_TRIAL_ID: new_id, semconv.JAEGER_EVAL_ITERATION_INDEX: 0,
             semconv.OTEL_LLM_REPLAY_MODE: self.report.mode, semconv.OTEL_LLM_REPLAY_SOURCE_SESSION_ID: recording.session_ids[0]}
-        if is_fork:
+        if rules.is_fork:
             said = {"at": rules.fork_at, **rules.changes.as_json()}
             self._attributes[semconv.OTEL_LLM_REPLAY_CHANGES] = canonical_json({k: v for k, v in said.items() if v is not None})
 
