@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from otel_llm import _setup
 from otel_llm._environment import HIDES, PLAN, STORE, hidden_by, python_path, without_ours
 from otel_llm.replay.rerun import children, seams
-from otel_llm.replay.rerun.account import SharedAccount
+from otel_llm.replay.rerun.account import Account
 from otel_llm.replay.rerun.network import Gate
 from otel_llm.replay.rerun.plan import Plan, read_plan
 from otel_llm.replay.rerun.player import Rerun, Rules
@@ -68,12 +68,12 @@ def begin(path: str) -> None:
     says why. Raises what nobody can be told.
     """
     plan = read_plan(path)
-    account = SharedAccount(plan.shared)
+    account = Account(plan.shared)
     try:
         if plan.is_recorded:
             _setup.init()
         recording = _load(Settings.resolve({"store": plan.store}), plan.ids, plan.run)
-        player = _Gated(recording, plan.rules, plan.new_session_id, account)
+        player = _Gated(recording, account, plan.rules, plan.new_session_id)
         _play(player)
         _seams(player, clock=plan.clock, seed=plan.seed)
         player.gate = Gate(plan.allowed_hosts, player.held_off) if plan.is_closed else None
@@ -136,7 +136,7 @@ def replaying(
     names = [os.path.abspath(one) if session_file.is_session_file(one) else one for one in names]
     with _shared_folder() as shared:
         recording = _load(settings, names, run)
-        player = _Gated(recording, rules, account=SharedAccount(shared))
+        player = _Gated(recording, Account(shared), rules)
         found = tuple(names) if any(map(session_file.is_session_file, names)) else recording.ids
         plan = Plan(found, rules, tuple(allow_hosts), clock, seed, run, is_recorded=False, is_closed=block_network,
                     store=str(_setup.store_directory(settings).absolute()), shared=shared,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from otel_llm.replay.rerun.account import Event, SharedAccount
+from otel_llm.replay.rerun.account import Account, Event
 from rerun.test_processes import Program, program
 
 __all__ = ["program"]
@@ -68,21 +68,21 @@ def test_a_call_that_nobody_is_paid_for_does_not_end_a_cap_on_cost(program: Prog
 
 
 def test_what_processes_have_told_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Other(SharedAccount):
+    class Other(Account):
         def tell(self, event: Event) -> None:
             with (tmp_path / "told-1.jsonl").open("a") as out:
                 out.write(json.dumps(event) + "\n")
 
     read: list[Any] = []
     before = json.loads
-    account, other = SharedAccount(tmp_path), Other(tmp_path)
+    account, other = Account(tmp_path), Other(tmp_path)
     monkeypatch.setattr("otel_llm.replay.rerun.account.json.loads", lambda line: read.append(line) or before(line))
     totals = []
 
     for number in range(10):
         account.tell({"add": {"live_cost": number}})
         other.tell({"add": {"live_cost": 100, "live_calls": 1}})
-        totals.append((account.total("live_cost", 0), account.total("live_calls", 0)))
+        totals.append((account.total("live_cost"), account.total("live_calls")))
 
     assert totals == [(sum(range(n + 1)) + 100 * (n + 1), n + 1) for n in range(10)]
     assert len(read) == 20

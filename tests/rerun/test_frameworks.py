@@ -117,6 +117,11 @@ def test_fields_that_are_new_in_every_run_can_be_left_out_of_sight(tmp_path: Pat
         after = ask(offline(), "", extra_body=new)
     assert (after, rerun.report.outcome) == (before, "same")
 
+    with otel_llm.replaying("s", store=tmp_path, ignore=["metadata.run", "user", "messages.*.name"], check=False) as rerun:
+        ask(offline(), "", extra_body=new)
+        with pytest.raises(ReplayDiverged, match="asked once more than it was recorded"):
+            ask(offline(), "", extra_body=new)
+
     with otel_llm.replaying("s", store=tmp_path, ignore=["metadata.run.id", "messages.0.name"], check=False) as rerun:
         with pytest.raises(ReplayDiverged):
             ask(offline(), "", extra_body=new)

@@ -11,6 +11,7 @@ import openai
 import pytest
 
 import otel_llm
+from otel_llm.replay.rerun.account import Account
 from otel_llm.replay.rerun.player import Rerun, Rules
 from otel_llm.replay.rerun.recording import load
 from otel_llm.store.sqlite import SqliteStore
@@ -246,8 +247,9 @@ class _forked:
     def __init__(self, store: Path, branch: Path, *, at: int, model: str | None = None) -> None:
         from otel_llm.replay.requests.changes import Changes
 
+        branch.mkdir(exist_ok=True)
         with SqliteStore(store) as opened:
-            self.rerun = Rerun(load(opened, ["s"]), Rules(fork_at=at, changes=Changes(model)))
+            self.rerun = Rerun(load(opened, ["s"]), Account(branch), Rules(fork_at=at, changes=Changes(model)))
         self._recording = recording(branch)
 
     def __enter__(self) -> Rerun:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from otel_llm._setup import store_directory
 from otel_llm.store import schema
 from otel_llm.store.spool import Spool
-from otel_llm.store.sqlite import SqliteStore, default_directory, open_store
+from otel_llm.store.sqlite import SqliteStore
 from otel_llm.values.errors import Ambiguous, NotFound, StoreDamaged, StoreTooNew, StoreUnwritable
 from otel_llm.values.session import Filter, Ref, ReplayRecord
 from otel_llm.values.settings import Settings
@@ -174,7 +175,7 @@ class TestReplays:
 
 class TestFiles:
     def test_a_store_is_made_for_its_owner_alone(self, tmp_path: Path) -> None:
-        with open_store(tmp_path / "new") as store:
+        with SqliteStore(tmp_path / "new") as store:
             facts = store.facts()
 
         assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
@@ -275,8 +276,8 @@ class TestFiles:
             SqliteStore(tmp_path / "file" / "store")
 
     def test_the_setting_says_where_the_store_is(self, tmp_path: Path) -> None:
-        assert default_directory(Settings(store=str(tmp_path))) == tmp_path
-        assert default_directory(Settings()).name == "otel-llm"
+        assert store_directory(Settings(store=str(tmp_path))) == tmp_path
+        assert store_directory(Settings()).name == "otel-llm"
 
     def test_the_views_speak_as_the_terminal_does(self, tape: Recording, store: SqliteStore) -> None:
         ask(tape, "hello")

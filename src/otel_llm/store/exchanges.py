@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from otel_llm import semconv
+from otel_llm.store import lookups
 from otel_llm.store.bodies import BodyReader, Wire
-from otel_llm.store.calls import Frames
 from otel_llm.store.columns import exactness
+from otel_llm.store.lookups import Execute
 from otel_llm.store.packs import Item, PackReader
 from otel_llm.store.spanframe import from_tail, read_span, unpack
 from otel_llm.values.errors import NotFound
 from otel_llm.values.session import Exactness, Exchange
 from otel_llm.values.spandata import KINDS, ResourceData, ScopeData, SpanData
-from otel_llm.values.tape import CALL_END, CALL_PART, CALL_START
-
-Execute = Callable[[str, Sequence[Any]], sqlite3.Cursor]
 
 NOT_RECORDED = "not recorded"
 
@@ -91,7 +87,8 @@ class ExchangeReader:
         if pack is not None:
             head = [0, 0, trace_id.hex(), span_id, parent_id, name, KINDS[kind or 0], start_ns, end_ns]
             whole = from_tail(self._packs.get(Item(pack, at, length)), head)
-            return read_span(whole, self._resource(resource), self._scope(scope))
+            return read_span(whole, lookups.resource(self._execute, resource) or ResourceData(),
+                             lookups.scope(self._execute, scope) or ScopeData())
         wire, _ = self.wire(step, trace_id, bytes.fromhex(span_id))
         return SpanData(
             trace_id=trace_id.hex(), span_id=span_id, parent_span_id=parent_id, name=name, kind="client", start_ns=start_ns,
@@ -113,33 +110,9 @@ class ExchangeReader:
         return row
 
     def _pending(self, trace_id: bytes, span_id: bytes) -> tuple[Wire | None, bytes | None]:
-        frames = Frames()
-        for kind, number, header, body in self._execute(
-            "SELECT kind, number, header, body FROM pending WHERE span_id = ? AND trace_id = ? ORDER BY number",
-            (span_id, trace_id),
-        ):
-            if kind == CALL_START:
-                frames.start, frames.start_body = json.loads(header), body
-            elif kind == CALL_END:
-                frames.end, frames.end_body = json.loads(header), body
-            elif kind == CALL_PART:
-                frames.parts = [*(frames.parts or ()), (number, body)]
+        frames = lookups.pending(self._execute, trace_id, span_id)
         if frames.start is None:
             return None, None
         request, response = frames.bodies()
         omitted = "omitted" in frames.start and not request
         return Wire(frames.start, frames.end, None if omitted else request), response
-
-    def _resource(self, number: int | None) -> ResourceData:
-        row = self._execute("SELECT content FROM resource WHERE resource = ?", (number,)).fetchone()
-        if row is None:
-            return ResourceData()
-        content = json.loads(row[0])
-        return ResourceData(unpack(content["attributes"]), content["schema_url"])
-
-    def _scope(self, number: int | None) -> ScopeData:
-        row = self._execute("SELECT content FROM scope WHERE scope = ?", (number,)).fetchone()
-        if row is None:
-            return ScopeData()
-        content = json.loads(row[0])
-        return ScopeData(content["name"], content["version"], content["schema_url"], unpack(content["attributes"]))

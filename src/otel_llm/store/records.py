@@ -6,21 +6,19 @@ stays in memory is a few unpacked packs. What cannot be read any more raises one
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TypeVar
 
+from otel_llm.store import lookups
 from otel_llm.store.bodies import BodyReader
-from otel_llm.store.calls import Frames
+from otel_llm.store.lookups import Execute
 from otel_llm.store.packs import Item, PackReader
 from otel_llm.store.rows import cost_of
-from otel_llm.store.spanframe import from_tail, read_span, unpack
+from otel_llm.store.spanframe import from_tail, read_span
 from otel_llm.values.archive import Record, WireRecord
 from otel_llm.values.call import Cost
 from otel_llm.values.errors import StoreDamaged
 from otel_llm.values.spandata import KINDS, ResourceData, ScopeData, SpanData
-from otel_llm.values.tape import CALL_END, CALL_PART, CALL_START
 
 KEPT_PACKS = 64
 """Unpacked packs of 128 kB that stay at hand: sessions that ran side by side lie in the same ones."""
@@ -28,6 +26,7 @@ KEPT_PACKS = 64
 BROKEN = (StoreDamaged, ValueError, KeyError, TypeError, IndexError, RecursionError)
 
 Row = Sequence[Any]
+Found = TypeVar("Found")
 
 _SELECT = """
 SELECT s.step, s.kind, t.trace_id, s.span_id, s.parent_span_id, s.name, s.span_kind, s.start_ns, s.end_ns, s.resource, s.scope,
@@ -42,7 +41,7 @@ _OF_IDS = f"{_SELECT} WHERE s.span_id = ? AND t.trace_id = ?"
 class RecordReader:
     """Reads steps by way of `execute`, which is that of a connection."""
 
-    def __init__(self, execute: Callable[..., sqlite3.Cursor]) -> None:
+    def __init__(self, execute: Execute) -> None:
         self._execute = execute
         self._packs = PackReader(execute, KEPT_PACKS)
         self._bodies = BodyReader(execute, self._packs)
@@ -92,18 +91,8 @@ class RecordReader:
         return WireRecord(found.start, found.end, found.request or b"", response)
 
     def _pending(self, trace_id: bytes, span_id: bytes) -> WireRecord | None:
-        """The frames of a call that has not ended."""
-        frames = Frames()
-        for kind, number, header, body in self._execute(
-            "SELECT kind, number, header, body FROM pending WHERE span_id = ? AND trace_id = ? ORDER BY number",
-            (span_id, trace_id),
-        ):
-            if kind == CALL_START:
-                frames.start, frames.start_body = json.loads(header), body
-            elif kind == CALL_END:
-                frames.end, frames.end_body = json.loads(header), body
-            elif kind == CALL_PART:
-                frames.parts = [*(frames.parts or ()), (number, body)]
+        """What is there of a call that has not ended."""
+        frames = lookups.pending(self._execute, trace_id, span_id)
         if frames.start is None and frames.end is None and not frames.parts:
             return None
         request, response = frames.bodies()
@@ -111,15 +100,16 @@ class RecordReader:
 
     def _resource(self, number: int | None) -> ResourceData:
         if number not in self._resources:
-            row = self._execute("SELECT content FROM resource WHERE resource = ?", (number,)).fetchone()
-            content = json.loads(row[0])
-            self._resources[number] = ResourceData(unpack(content["attributes"]), content["schema_url"])
+            self._resources[number] = _there(lookups.resource(self._execute, number), "resource")
         return self._resources[number]
 
     def _scope(self, number: int | None) -> ScopeData:
         if number not in self._scopes:
-            row = self._execute("SELECT content FROM scope WHERE scope = ?", (number,)).fetchone()
-            content = json.loads(row[0])
-            self._scopes[number] = ScopeData(content["name"], content["version"], content["schema_url"],
-                                             unpack(content["attributes"]))
+            self._scopes[number] = _there(lookups.scope(self._execute, number), "scope")
         return self._scopes[number]
+
+
+def _there(found: Found | None, what: str) -> Found:
+    if found is None:
+        raise ValueError(f"its {what} is not there")
+    return found

@@ -8,13 +8,10 @@ was under way.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import defaultdict
-from collections.abc import Callable
 
+from otel_llm.store.lookups import Execute
 from otel_llm.values.session import Run
-
-Execute = Callable[..., sqlite3.Cursor]
 
 
 def runs(execute: Execute, session_id: str) -> list[Run]:

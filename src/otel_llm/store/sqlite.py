@@ -28,7 +28,6 @@ from otel_llm.store.snapshot import SqliteSnapshot, snapshot
 from otel_llm.values.call import Cost, Usage
 from otel_llm.values.errors import NotFound, StoreUnwritable
 from otel_llm.values.session import Exchange, Filter, Hit, Loss, Ref, ReplayRecord, Run, SessionRow, Step
-from otel_llm.values.settings import Settings
 from otel_llm.values.spandata import SpanData
 
 
@@ -274,17 +273,3 @@ def _parents_first(found: list[Step]) -> list[Step]:
             at = waiting.get(at.parent_span_id or "")
         out.extend(reversed(line))
     return out
-
-
-def open_store(directory: Path) -> SqliteStore:
-    """The store in a directory, made when there is none."""
-    return SqliteStore(directory)
-
-
-def default_directory(settings: Settings) -> Path:
-    """Where the store is: the setting, else the platform's user data directory."""
-    if settings.store:
-        return Path(settings.store).expanduser()
-    from platformdirs import user_data_path
-
-    return user_data_path("otel-llm")

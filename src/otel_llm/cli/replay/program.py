@@ -25,7 +25,7 @@ from otel_llm.cli.safe import line
 from otel_llm.cli.table import print_json
 from otel_llm.replay.lineage import original
 from otel_llm.replay.reading import steps_of
-from otel_llm.replay.rerun.account import SharedAccount
+from otel_llm.replay.rerun.account import Account
 from otel_llm.replay.rerun.plan import Plan
 from otel_llm.replay.rerun.report import Report, told
 from otel_llm.report.rerun_pages import rerun_github, rerun_junit
@@ -95,7 +95,7 @@ def run_program(
             raise ConfigError(f"Python's {option} {HIDES[option[1:]]}, through which a rerun begins; leave {option} out.")
         code = _run(command, environ, to_stderr=reports.has_stdout)
         failure = None if code == expected_exit else f"it ended with exit code {code}, not {expected_exit}"
-        report = _report(SharedAccount(folder), command, code, failure)
+        report = _report(Account(folder), command, code, failure)
         if not plan.is_recorded or not _is_there(app, report.new_session_id):
             report.new_session_id = ""
     reports.write(lambda: rerun_junit(report))
@@ -150,7 +150,7 @@ def _handing_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _report(account: SharedAccount, command: tuple[str, ...], code: int, failure: str | None) -> Report:
+def _report(account: Account, command: tuple[str, ...], code: int, failure: str | None) -> Report:
     events = list(account.told())
     for event in events:
         if "failed" in event:

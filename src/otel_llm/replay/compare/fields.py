@@ -52,11 +52,6 @@ def leaves(body: bytes | None) -> frozenset[int]:
     return frozenset(map(hash, _leaves(_value(body), "")))
 
 
-def shared_fields(old: bytes | None, new: bytes | None) -> int:
-    """How many single values two bodies have in common at the same place."""
-    return len(leaves(old) & leaves(new))
-
-
 def _value(body: bytes | None) -> Any:
     if body is None:
         return None

@@ -1,8 +1,8 @@
-"""What a rerun has given and noted: of one process, or of all processes of a program together.
+"""What a rerun has given and noted, by all processes of a program together.
 
-The processes of a program that is rerun from the terminal share a directory. A step is *claimed* in it by a file that only one of
-them can make, so that workers which ask the same get one answer each. What happens is *told* there, a line at once, and so a
-process that ends by `os._exit` or a signal is judged by what it did, and a fork need not know that it is one.
+They share a directory. A step is *claimed* in it by a file that only one of them can make, so that workers which ask the same get
+one answer each. What happens is *told* there, a line at once, and so a process that ends by `os._exit` or a signal is judged by
+what it did, and a fork need not know that it is one.
 
     claim-SPAN_ID      somebody has got this step (claim-live-N: the Nth live call went out)
     told-PID.jsonl     {"begin": {…}} {"add": {"answered_calls": 1}} {"difference": {…}} {"failed": "…", "exit_code": 3}
@@ -24,29 +24,6 @@ Event = Mapping[str, Any]
 
 
 class Account:
-    """The account of a process alone."""
-
-    def claim(self, name: str) -> bool:
-        """True for the first that claims this."""
-        return True
-
-    def tell(self, event: Event) -> None:
-        """Something that happened."""
-
-    def total(self, name: str, own: int) -> int:
-        """What all processes have added to a count; `own` is what this one did."""
-        return own
-
-    def others(self) -> Iterable[dict[str, Any]]:
-        """What other processes have told."""
-        return ()
-
-    def claimed(self) -> set[str]:
-        """The span ids of the steps that were claimed, as far as other processes might have."""
-        return set()
-
-
-class SharedAccount(Account):
     """The account of the processes that share a directory."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -81,7 +58,7 @@ class SharedAccount(Account):
         finally:
             os.close(out)
 
-    def total(self, name: str, own: int) -> int:
+    def total(self, name: str) -> int:
         """What all processes have added to a count. What was read once is not read again."""
         for place in self._folder.glob("told-*.jsonl"):
             start = self._read.get(place.name, 0)

@@ -77,8 +77,10 @@ class Index:
         return found
 
     def used(self, question: Question) -> Entry | None:
-        """A call with this very request that was given already."""
-        return next(iter(self._exact.get(exact_key(question), ())), None)
+        """A call with this request that was given already."""
+        key = equal_key(question, self._ignored)
+        same = self._exact.get(exact_key(question)) or ([] if key is None else self._by_value().get(key, []))
+        return next(iter(same), None)
 
     def nearest_call(self, question: Question) -> Entry | None:
         """The unused call that this one is most likely meant to be."""

@@ -90,10 +90,9 @@ class Rerun(Player):
     """Answers a program from a recording and keeps the account. One for each run; safe in any number of threads."""
 
     def __init__(
-        self, recording: Recording, rules: Rules = Rules(), new_session_id: str | None = None, account: Account | None = None
+        self, recording: Recording, account: Account, rules: Rules = Rules(), new_session_id: str | None = None
     ) -> None:
-        self._recording, self._rules = recording, rules.checked(recording)
-        self._account = account or Account()
+        self._recording, self._account, self._rules = recording, account, rules.checked(recording)
         self._ignored = Ignored(rules.ignore)
         self._index = Index(recording, self._account.claim, self._ignored)
         self._locks = (os.getpid(), threading.RLock())
@@ -281,9 +280,9 @@ class Rerun(Player):
         if self._rules.only_local and not is_loopback(origin := origin_of(question.url)):
             raise BudgetExceeded(f"Stopped at a call to {show_origin(origin)}: the recorded calls went to this machine; nobody "
                                  "has confirmed that others may go out. --yes does.")
-        if cost is not None and self._account.total("live_cost", self.report.live_cost) >= cost:
+        if cost is not None and self._account.total("live_cost") >= cost:
             raise BudgetExceeded(f"Stopped at the cap on cost after {sent} live calls. Raise --max-cost to let more out.")
-        if cost is not None and self._account.total("unpriced_calls", self.report.unpriced_calls):
+        if cost is not None and self._account.total("unpriced_calls"):
             raise BudgetExceeded("Stopped after a live call whose cost nobody knows (a model without a price, or an answer "
                                  "without usage), so that --max-cost cannot be kept. Use --max-calls instead.")
         if calls is not None and not any(self._account.claim(f"live-{n}") for n in range(sent, calls)):
