@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 import venv
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,7 @@ from otel_llm.store.sqlite import SqliteStore
 from otel_llm.testing import Simulator
 from otel_llm.values.session import Filter
 from rerun.conftest import environment
+from support.backends import eventually
 from support.recording import recording
 
 ASK = """
@@ -157,9 +157,7 @@ def test_a_process_that_outlives_the_rerun_is_answered_no_more(program: Program)
 
     recorded.rerun()
 
-    deadline = time.monotonic() + 20
-    while not (recorded.folder / "caught").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    eventually((recorded.folder / "caught").exists)
     assert (recorded.folder / "caught").read_text() == "NotReplayable"
 
 
