@@ -143,6 +143,8 @@ class TestRerun:
     @pytest.mark.parametrize(("words", "code", "says"), [
         (["agent-1"], 2, "no program was given"), (["agent-1", "--", "/no/such/program"], 2, "cannot run '/no/such/program'"),
         (["agent-1", "--", "true"], 3, "no Python program in it"), (["nobody-1", "--", "true"], 2, "No session"),
+        (["--", "true"], 2, "SESSION is missing, which stands before `--`"),
+        (["--ignore", "x", "--", "nobody-1", "--", "true"], 2, "SESSION is missing, which stands before `--`"),
         (["agent-1", "--", sys.executable, "-I", "x.py"], 2, "through which a rerun begins"),
         (["agent-1", "--", sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], 3, "was killed (exit code 137)")])
     def test_what_cannot_be_rerun_is_said(self, terminal: Terminal, words: list[str], code: int, says: str) -> None:

@@ -15,7 +15,7 @@ from otel_llm.cli.filters import read_usd
 from otel_llm.cli.ids import id_argument
 from otel_llm.cli.output import note
 from otel_llm.cli.replay import going_live
-from otel_llm.cli.replay.program import run_program, sessions_of
+from otel_llm.cli.replay.program import Program, run_program, sessions_of
 from otel_llm.cli.reports import Reports
 from otel_llm.replay.requests.changes import Changes, read_setting
 from otel_llm.replay.rerun.plan import Plan
@@ -25,7 +25,7 @@ from otel_llm.transfer.session_file import is_session_file
 from otel_llm.values.errors import ConfigError
 
 
-@click.command()
+@click.command(cls=Program)
 @id_argument(metavar="SESSION")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @click.option("--run", "run", type=int, metavar="N", help="Answer from all that the Nth run in SESSION recorded.")

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import click
+
 from otel_llm._environment import HIDES, PLAN, hidden_by
 from otel_llm._replaying import NO_KEY, read_session_file
 from otel_llm.cli import numbers
@@ -32,6 +34,19 @@ from otel_llm.report.rerun_pages import rerun_github, rerun_junit
 from otel_llm.transfer.session_file import is_session_file
 from otel_llm.values.errors import ConfigError, NotReplayable
 from otel_llm.values.session import Filter
+
+
+class Program(click.Command):
+    """A command that takes SESSION and, behind `--`, the command line of a program."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without SESSION the first word of the program would be looked for in the store, and not found."""
+        if "--" in args:
+            before, _, _ = self.make_parser(ctx).parse_args(args[:args.index("--")])
+            if not isinstance(before.get("given"), str):
+                raise click.UsageError("SESSION is missing, which stands before `--`: @1 is what was recorded last, "
+                                       "`otel-llm sessions` lists all.", ctx)
+        return super().parse_args(ctx, args)
 
 
 def sessions_of(app: App, given: tuple[str, ...], *, files: bool = False) -> tuple[str, ...]:

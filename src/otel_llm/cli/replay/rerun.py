@@ -18,7 +18,7 @@ from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.filters import read_usd
 from otel_llm.cli.ids import id_argument
 from otel_llm.cli.replay import going_live
-from otel_llm.cli.replay.program import check_live_tools, run_program, sessions_of
+from otel_llm.cli.replay.program import Program, check_live_tools, run_program, sessions_of
 from otel_llm.cli.reports import Reports, report_options
 from otel_llm.replay.rerun.plan import Plan
 from otel_llm.replay.rerun.player import POLICIES, Policy, Rules, Speed
@@ -27,7 +27,7 @@ from otel_llm.transfer.session_file import is_session_file
 from otel_llm.values.errors import ConfigError
 
 
-@click.command()
+@click.command(cls=Program)
 @id_argument(metavar="SESSION", or_file=True)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @click.option("--run", "run", type=int, metavar="N", help="Answer from all that the Nth run in SESSION recorded.")
