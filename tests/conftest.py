@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,10 @@ import pytest
 from otel_llm.testing import Simulator
 from otel_llm.values.guard import faults
 from support.recording import Recording, recording
+
+FOLLOWED = ("OPENAI_", "OTEL_", "FORCE_COLOR", "NO_COLOR", "CLICOLOR", "COLORTERM", "TERM", "TTY_", "COLUMNS", "LINES", "PAGER",
+            "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "GITHUB_")
+FOR_TESTS = ("OTEL_LLM_SHARED", "OTEL_LLM_REQUIRE_BINARIES", "OTEL_LLM_OTELCOL_BIN", "OTEL_LLM_JAEGER_BIN")
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +29,6 @@ def faults_raise() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OTEL_LLM_STORE", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
@@ -55,7 +58,12 @@ def async_client(sim: Simulator) -> Any:
 
 
 def pytest_configure() -> None:
-    """What a shell starts in the background, or `nohup` does, ignores signals, and programs that tests start would inherit that."""
+    """Tests, and programs that they start, see nothing of the shell that started them: no variable that the product, the SDKs or
+    the terminal would follow, and no signal that is ignored, as it is in what a shell starts in the background.
+    """
+    for name in list(os.environ):
+        if name.startswith(FOLLOWED) and name not in FOR_TESTS:
+            del os.environ[name]
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
