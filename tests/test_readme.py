@@ -75,6 +75,17 @@ def test_every_python_block_runs(place: Any) -> None:
         assert (done.returncode, done.stderr) == (0, ""), text
 
 
+def test_what_a_rerun_of_a_changed_program_says_is_what_is_shown(place: Any, tmp_path: Path) -> None:
+    (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("diverged")]
+    place(sys.executable, "app.py")
+    (tmp_path / "app.py").write_text(PYTHON[0].replace("Norway", "Sweden"))
+
+    done = place(shell="otel-llm replay rerun @1 -- python app.py")
+
+    assert done.returncode == 1
+    assert shown in done.stderr
+
+
 def test_every_shell_line_runs(place: Any, tmp_path: Path) -> None:
     """What goes to Jaeger goes to a receiver on loopback here."""
     place(sys.executable, "app.py")
