@@ -158,7 +158,8 @@ def test_a_backend_that_answers_badly_for_a_while_gets_everything(program: Progr
 
 def test_a_forked_child_and_its_parent_both_arrive(program: Program, sink: OtlpSink) -> None:
     program.run(text="""
-import os
+import os, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of a fork with threads, from Python 3.12 on
 import otel_llm; otel_llm.init()
 with otel_llm.workflow("before"):
     pass

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -48,6 +49,7 @@ class SqliteStore:
                 raise
             self._connection = schema.connect_readonly(self.directory)
             self.is_readonly = True
+        weakref.finalize(self, self._connection.close).atexit = False  # who forgets to close it is not warned of the database
         self._indexer = None if self.is_readonly else Indexer(self._connection, self.directory, self._price)
         self._prices: Any = None
         packs = PackReader(self._execute)

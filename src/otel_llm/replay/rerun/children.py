@@ -67,10 +67,13 @@ def _popen(original: Callable[..., Any], needed: Needed, check: Check) -> Callab
 
 
 def _with_environment(original: Callable[..., Any], needed: Needed, check: Check) -> Callable[..., Any]:
-    """Of `function(path, arguments, environment, …)`."""
+    """Of `function(path, arguments, environment, …)`. None is the environment of this process, from Python 3.13 on."""
 
     def start(path: Any, argv: Any, env: Any, *args: Any, **kwargs: Any) -> Any:
         check([os.fsdecode(word) for word in argv])
+        if env is None:
+            with _present(needed):
+                return original(path, argv, env, *args, **kwargs)
         return original(path, argv, _environment(env, needed), *args, **kwargs)
 
     return start
