@@ -73,6 +73,35 @@ def test_cli_1_what_an_option_takes_has_a_word_and_not_the_name_of_a_type() -> N
     assert [option for option in options_of(root) if option[-1] in types] == []
 
 
+def spellings_of_yes(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """How each command that asks lets its user say yes beforehand."""
+    for param in command.params:
+        if "--yes" in param.opts:
+            yield (*path, *sorted(param.opts))
+    for name in command.list_commands(click.Context(command)) if isinstance(command, click.Group) else ():
+        found = command.get_command(click.Context(command), name)
+        assert found is not None
+        yield from spellings_of_yes(found, (*path, name))
+
+
+def test_cli_1_yes_has_the_same_two_spellings_wherever_something_is_asked() -> None:
+    found = list(spellings_of_yes(root))
+
+    assert ("demo", "--yes", "-y") in found and len(found) >= 8
+    assert [spelling for spelling in found if spelling[-2:] != ("--yes", "-y")] == []
+
+
+def test_cli_6_a_live_demo_that_nobody_can_confirm_is_wrong_usage_and_names_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://nowhere.invalid/v1")
+
+    run = otel_llm(empty(), "demo", "--live")
+
+    assert (run.code, run.out) == (2, "")
+    assert "This sends up to 6 calls to http://nowhere.invalid/v1, about $" in run.err
+    assert run.err.splitlines()[-1] == "otel-llm: Nothing was sent, because nobody confirmed. Give --yes to send."
+
+
 @pytest.mark.parametrize(("verb", "said"), [
     ("suite", "Exit 0 when every variant passes, 1 when one regressed, 3 when there are not enough answers to say"),
     ("bisect", "Exit 0 when it fails in none of them, 1 when one is named, 3 when nobody can say, or a cap was reached.")])

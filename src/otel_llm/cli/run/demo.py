@@ -20,6 +20,7 @@ import click
 
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.numbers import cost
+from otel_llm.cli.output import is_interactive
 from otel_llm.values.call import Usage
 from otel_llm.values.errors import ConfigError, OtelLLMError
 
@@ -32,7 +33,7 @@ CALLS, TOKENS_IN, TOKENS_OUT = 6, 220, 160
 @click.option("--live", is_flag=True, help="Talk to OPENAI_BASE_URL with OPENAI_API_KEY instead of the simulator (this costs).")
 @click.option("--model", default="gpt-4o-mini", show_default=True, metavar="NAME", help="The model of the support agent.")
 @click.option("--other-model", default=OTHER_MODEL, show_default=True, metavar="NAME", help="The model that is asked again.")
-@click.option("--yes", is_flag=True, help="With --live: do not ask before sending.")
+@click.option("--yes", "-y", is_flag=True, help="With --live: do not ask before sending.")
 @pass_app
 def demo(app: App, live: bool, model: str, other_model: str, yes: bool) -> None:
     """Record a small support agent, look at its session, ask a call again of another model."""
@@ -91,8 +92,11 @@ def _agree(app: App, model: str, other_model: str, yes: bool) -> None:
     estimate = "an unknown amount (no price is known)" if total is None else f"about {cost(total)}"
     where = os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
     click.echo(f"This sends up to {CALLS} calls to {where}, {estimate}.", err=True)
-    if not yes:
-        click.confirm("Send them?", abort=True, err=True)
+    if yes:
+        return
+    if not is_interactive():
+        raise ConfigError("Nothing was sent, because nobody confirmed. Give --yes to send.")
+    click.confirm("Send them?", abort=True, err=True)
 
 
 def _say(text: str, command: str | None = None) -> None:
