@@ -377,6 +377,20 @@ def test_a(otel_llm_rerun):
         done.assert_outcomes(errors=1)
         done.stdout.fnmatch_lines([said])
 
+    @pytest.mark.parametrize(("rule", "said"), [
+        ("policy='loose'", "policy 'loose' is not usable; good values: strict, lenient, record-new"),
+        ("policy=['strict']", "policy ['strict'] is not usable; good values: *"),
+        ("speed='slow'", "speed 'slow' is not usable; good values: instant, recorded"),
+        ("ignore=['user.']", "*ignore 'user.' names no field; good: user, metadata.run_id, messages.*.name")])
+    def test_with_a_rule_that_cannot_be_used_is_an_error_before_it_is_recorded(self, project: Project, rule: str, said: str) -> None:
+        project.tests(f"@pytest.mark.otel_llm_session({rule})\ndef test_a():\n    ask('one')\n")
+
+        done = project.live("--otel-llm-record")
+
+        done.assert_outcomes(errors=1)
+        done.stdout.fnmatch_lines([said.replace("[", "[[]", 1)])
+        assert (project.sim.count.total(), project.file("test_a").exists()) == (0, False)
+
     def test_on_a_broken_file_says_what_is_wrong_with_it(self, project: Project) -> None:
         project.tests(ONE)
         project.live("--otel-llm-record")

@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import pytest
 
 from otel_llm._replaying import replaying
 from otel_llm.pytest_plugin import MARKER
+from otel_llm.replay.rerun.player import Rules
 from otel_llm.transfer.session_file import SUFFIX, is_session_file
+from otel_llm.values.errors import ConfigError
 
 FOLDER = "sessions"
 MAX_NAME = 150
@@ -70,6 +73,7 @@ def read_marker(item: pytest.Item, marker: pytest.Mark, file: Path | None = None
     """What the marker says; `file` is the one of its folder. Fails the test when it makes no sense."""
     if unknown := sorted(set(marker.kwargs) - set(_RULES)):
         pytest.fail(f"{MARKER} has no argument {unknown[0]!r}; arguments are {', '.join(_RULES)}", pytrace=False)
+    _check_rules(marker.kwargs)
     if any(not isinstance(one, (str, os.PathLike)) for one in marker.args):
         pytest.fail(f"{MARKER}{marker.args} names no session: give files (NAME{SUFFIX}) or ids", pytrace=False)
     if file is not None:
@@ -80,6 +84,14 @@ def read_marker(item: pytest.Item, marker: pytest.Mark, file: Path | None = None
         given = [_default_place(item)]
     sessions = tuple(os.path.normpath(item.path.parent / one) if is_session_file(one) else one for one in given)
     return Marked(item, sessions, dict(marker.kwargs))
+
+
+def _check_rules(given: Mapping[str, Any]) -> None:
+    """Fails a test whose rerun nobody could begin, also while it is recorded."""
+    try:
+        Rules(**{name: given[name] for name in ("policy", "speed", "ignore") if name in given})
+    except ConfigError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def _default_place(item: pytest.Item) -> str:

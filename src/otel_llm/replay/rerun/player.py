@@ -47,6 +47,7 @@ class Rules:
     """How a rerun is to go. `fork_at` is the number of the first call that goes live, `fork` goes live at the first divergence.
 
     `live_tools` names tools that run as they are; `*` is all. `speed` is `instant`, or `recorded`: as slow as it was.
+    Raises `ConfigError` for a value that nothing can be done with.
     """
 
     policy: Policy = "strict"
@@ -64,6 +65,13 @@ class Rules:
     ignore: tuple[str, ...] = ()
     """Fields of requests that are not looked at (`otel_llm.replay.rerun.ignoring`)."""
 
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise ConfigError(f"policy {self.policy!r} is not usable; good values: {', '.join(POLICIES)}")
+        if self.speed not in ("instant", "recorded"):
+            raise ConfigError(f"speed {self.speed!r} is not usable; good values: instant, recorded")
+        Ignored(self.ignore)
+
     @property
     def is_fork(self) -> bool:
         """True when the program goes live at some point, with changes or without."""
@@ -75,11 +83,7 @@ class Rules:
         return self.is_fork or self.policy == "record-new"
 
     def checked(self, recording: Recording) -> Rules:
-        """These rules, when they can be followed. Raises `ConfigError` otherwise."""
-        if self.policy not in POLICIES:
-            raise ConfigError(f"policy {self.policy!r} is not usable; good values: {', '.join(POLICIES)}")
-        if self.speed not in ("instant", "recorded"):
-            raise ConfigError(f"speed {self.speed!r} is not usable; good values: instant, recorded")
+        """These rules, when they can be followed with this recording. Raises `ConfigError` otherwise."""
         calls = len(recording.calls)
         if self.fork_at is not None and not 1 <= self.fork_at <= calls + 1:
             raise ConfigError(f"--at {self.fork_at} is not usable; the recording has {calls} calls: 1 to {calls + 1}")
