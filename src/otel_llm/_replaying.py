@@ -95,14 +95,14 @@ def begin(path: str) -> None:
 def replaying(
     *sessions: str | os.PathLike[str],
     policy: str = "strict",
-    live_tools: Collection[str] = (),
+    live_tools: str | Collection[str] = (),
     speed: str = "instant",
-    allow_hosts: Collection[str] = (),
+    allow_hosts: str | Collection[str] = (),
     block_network: bool = True,
     clock: bool = False,
     seed: int | None = None,
     run: int | None = None,
-    ignore: Collection[str] = (),
+    ignore: str | Collection[str] = (),
     check: bool = True,
     store: str | os.PathLike[str] | None = None,
 ) -> Iterator[Rerun]:
@@ -117,7 +117,7 @@ def replaying(
         sessions: ids of sessions or traces in the store, as the terminal takes them, or paths of session files (`*.session`).
         policy: `strict` raises `ReplayDiverged` at the call that is not in the recording, `lenient` answers with the nearest,
             `record-new` lets it go out.
-        live_tools: tools that run as they are; `*` is all.
+        live_tools: tools that run as they are, one name or several; `*` is all.
         speed: `instant`, or `recorded`: answers and chunks as slowly as they came.
         allow_hosts: hosts that may be reached all the same.
         block_network: False leaves the network open; calls are answered from the recording even so.
@@ -131,14 +131,15 @@ def replaying(
     Raises `NotReplayable` when the recording does not suffice, `ConfigError` inside another rerun.
     """
     settings = Settings.resolve({"store": store})
-    rules = Rules(policy, tuple(live_tools), speed, ignore=tuple(ignore))  # type: ignore[arg-type]
+    rules = Rules(policy, several(live_tools), speed, ignore=several(ignore))  # type: ignore[arg-type]
+    allow_hosts = several(allow_hosts)
     names = [os.fspath(one) for one in sessions]
     names = [os.path.abspath(one) if session_file.is_session_file(one) else one for one in names]
     with _shared_folder() as shared:
         recording = _load(settings, names, run)
         player = _Gated(recording, Account(shared), rules)
         found = tuple(names) if any(map(session_file.is_session_file, names)) else recording.ids
-        plan = Plan(found, rules, tuple(allow_hosts), clock, seed, run, is_recorded=False, is_closed=block_network,
+        plan = Plan(found, rules, allow_hosts, clock, seed, run, is_recorded=False, is_closed=block_network,
                     store=str(_setup.store_directory(settings).absolute()), shared=shared,
                     new_session_id=player.report.new_session_id)
         place = None if rules.may_go_out else base_url(recording)
@@ -152,6 +153,11 @@ def replaying(
         report: Report = player.finish()
     if check and report.exit_code:
         raise ReplayDiverged(report.text)
+
+
+def several(names: str | Collection[str]) -> tuple[str, ...]:
+    """A single name stands for itself, and not for its letters."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 @contextlib.contextmanager

@@ -358,6 +358,27 @@ def test_a(otel_llm_rerun):
 
         project.offline().assert_outcomes(passed=1)
 
+    def test_takes_a_single_name_where_it_takes_several(self, project: Project) -> None:
+        project.tests(f"""
+import urllib.request
+RAN = []
+
+@otel_llm.tool
+def count():
+    RAN.append(1)
+
+@pytest.mark.otel_llm_session(live_tools="count", allow_hosts="127.0.0.1", ignore="metadata.run")
+def test_a():
+    ask("one", metadata={{"run": os.environ.get("RUN", "1")}})
+    count()
+    assert RAN == [1]
+    assert urllib.request.urlopen("{project.sim.base_url}/models").status == 200
+""")
+        project.live("--otel-llm-record").assert_outcomes(passed=1)
+        project.patch.setenv("RUN", "2")
+
+        project.offline().assert_outcomes(passed=1)
+
     @pytest.mark.parametrize(("marker", "said"), [
         ("(polcy='strict')", "otel_llm_session has no argument 'polcy'; arguments are policy, live_tools, *"),
         ("(3)", "otel_llm_session(3,) names no session: give files (NAME.session) or ids"),

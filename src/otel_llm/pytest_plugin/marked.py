@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from otel_llm._replaying import replaying
+from otel_llm._replaying import replaying, several
 from otel_llm.pytest_plugin import MARKER
 from otel_llm.replay.rerun.player import Rules
 from otel_llm.transfer.session_file import SUFFIX, is_session_file
@@ -89,7 +89,7 @@ def read_marker(item: pytest.Item, marker: pytest.Mark, file: Path | None = None
 def _check_rules(given: Mapping[str, Any]) -> None:
     """Fails a test whose rerun nobody could begin, also while it is recorded."""
     try:
-        Rules(**{name: given[name] for name in ("policy", "speed", "ignore") if name in given})
+        Rules(given.get("policy", "strict"), speed=given.get("speed", "instant"), ignore=several(given.get("ignore", ())))
     except ConfigError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
 
