@@ -177,6 +177,73 @@ def changed(recorded: tuple[bytes, str], path: str, value: Any) -> bytes:
 STEP = "sessions.0.steps.1"
 
 
+def renamed(recorded: tuple[bytes, str], path: str, name: str) -> bytes:
+    """The file with another name for the key at a dotted path."""
+    value: Any = json.loads(recorded[0])
+    for key in path.split("."):
+        value = value[int(key) if key.isdigit() else key]
+    return changed((changed(recorded, path, ...), ""), f"{path.rpartition('.')[0]}.{name}".lstrip("."), value)
+
+
+class TestAKeyThatIsNotKnown:
+    @pytest.mark.parametrize(("path", "name", "said"), [
+        (f"{STEP}.call.response", "respones", "step 2 of session small (span_id {span_id}) cannot be used: call.respones is not known; "
+                                              "the nearest key is response."),
+        (f"{STEP}.call", "cal", "step 2 of session small (span_id {span_id}) cannot be used: step.cal is not known; the nearest key is "
+                                "call."),
+        (f"{STEP}.span.attributes", "atributes", "span.atributes is not known; the nearest key is attributes."),
+        (f"{STEP}.call.start.content_type", "contentType", "call.start.contentType is not known; the nearest key is content_type."),
+        (f"{STEP}.call.end.complete", "completed", "call.end.completed is not known; the nearest key is complete."),
+        ("sessions.0.steps.0.cost.total", "sum", "cost.sum is not known; keys there are total, input, output."),
+        ("sessions.0.steps", "step", "session 1 cannot be used: session.step is not known; the nearest key is steps."),
+        ("sessions", "sesions", "x.session: it cannot be used: the document.sesions is not known; the nearest key is sessions."),
+        ("counts.steps", "stepps", "it cannot be used: counts.stepps is not known; the nearest key is steps."),
+        ("resources.0.attributes", "atributes", "resource 1 cannot be used: resource.atributes is not known"),
+        ("scopes.0.schema_url", "schema", "scope 1 cannot be used: scope.schema is not known; the nearest key is schema_url.")])
+    def test_is_named_with_the_nearest(self, recorded: tuple[bytes, str], path: str, name: str, said: str) -> None:
+        span_id = json.loads(recorded[0])["sessions"][0]["steps"][1]["span_id"]
+
+        assert said.format(span_id=span_id) in refused(renamed(recorded, path, name))
+
+    @pytest.mark.parametrize(("path", "value", "said"), [
+        (f"{STEP}.span.events", [{"name": "a", "time_ns": 1, "attribute": {}}], "span.events[0].attribute is not known"),
+        (f"{STEP}.session", "small", "step.session is not known"),
+        ("note", "by hand", "the document.note is not known; keys there are ")])
+    def test_is_refused_beside_those_that_are_needed_too(self, recorded: tuple[bytes, str], path: str, value: Any, said: str) -> None:
+        assert said in refused(changed(recorded, path, value))
+
+    def test_may_stand_among_attributes(self, recorded: tuple[bytes, str]) -> None:
+        assert session_file.read(changed(recorded, f"{STEP}.span.attributes.x", 1), "x").steps == 3
+
+    @pytest.mark.parametrize("path", ["note", "counts.notes", f"{STEP}.note", f"{STEP}.span.note", f"{STEP}.call.end.note"])
+    def test_is_passed_over_in_a_file_of_a_newer_minor_version(self, recorded: tuple[bytes, str], path: str, tmp_path: Path) -> None:
+        newer = changed((changed(recorded, "minor", 1), ""), path, {"said": "by a newer release"})
+        (tmp_path / "a.session").write_bytes(newer)
+
+        with otel_llm.replaying(tmp_path / "a.session"):
+            assert program() == recorded[1]
+
+    @pytest.mark.parametrize("minor", [-1, True, "1", None])
+    def test_is_refused_where_the_minor_version_makes_no_sense(self, recorded: tuple[bytes, str], minor: Any) -> None:
+        assert f"the document.minor is {minor!r}" in refused(changed(recorded, "minor", minor))
+
+    def test_that_a_newer_release_put_into_a_header_goes_through_the_store_and_back(
+        self, recorded: tuple[bytes, str], copy: SqliteStore
+    ) -> None:
+        newer = changed((changed(recorded, "minor", 1), ""), f"{STEP}.call.end.note", "by a newer release")
+
+        take_in(copy, newer)
+
+        assert json.loads(written(copy)) == json.loads(newer)
+        assert session_file.read(written(copy), "x").steps == 3
+
+    def test_that_stands_twice_is_refused(self, recorded: tuple[bytes, str]) -> None:
+        twice = recorded[0].replace(b'"request": {', b'"request": {"json": {}}, "request": {', 1)
+
+        assert refused(twice) == (
+            "x.session: an object has the key 'request' twice (its keys: start, end, request, request, response); one of them is too many.")
+
+
 class TestAFileIsRefused:
     @pytest.mark.parametrize(("path", "value", "said"), [
         ("version", 2, "x.session was written by a newer release (format 2; this one knows 1). Upgrade: pip install -U otel-llm"),

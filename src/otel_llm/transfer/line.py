@@ -49,13 +49,13 @@ from otel_llm.values.tape import CallEnd, CallStart
 Json = dict[str, Any]
 SCALARS = frozenset({str, int, bool, type(None)})
 
-_SESSION: Table = {"id": f.SESSION_ID, "inferred": f.FLAG, "replay_of": optional(f.SESSION_ID)}
-_RESOURCE: Table = {"number": f.COUNT, "attributes": f.OBJECT, "schema_url": optional(f.TEXT)}
-_SCOPE: Table = {"number": f.COUNT, "name": f.TEXT, "version": f.TEXT, "schema_url": optional(f.TEXT),
-                 "attributes": optional(f.OBJECT)}
-_STEP: Table = {"session": f.SESSION_ID, "trace_id": f.TRACE_ID, "span_id": f.SPAN_ID, "span": optional(f.OBJECT),
-                "call": optional(f.OBJECT), "cost": optional(f.Field((dict, type(None))))}
-_SPAN: Table = {
+SESSION: Table = {"id": f.SESSION_ID, "inferred": f.FLAG, "replay_of": optional(f.SESSION_ID)}
+RESOURCE: Table = {"number": f.COUNT, "attributes": f.OBJECT, "schema_url": optional(f.TEXT)}
+SCOPE: Table = {"number": f.COUNT, "name": f.TEXT, "version": f.TEXT, "schema_url": optional(f.TEXT),
+                "attributes": optional(f.OBJECT)}
+STEP: Table = {"session": f.SESSION_ID, "trace_id": f.TRACE_ID, "span_id": f.SPAN_ID, "span": optional(f.OBJECT),
+               "call": optional(f.OBJECT), "cost": optional(f.Field((dict, type(None))))}
+SPAN: Table = {
     "resource": f.COUNT, "scope": f.COUNT, "parent_span_id": optional(f.PARENT_ID), "name": f.TEXT,
     "kind": f.Field((str,), lambda kind: kind in KINDS), "start_ns": f.TIME, "end_ns": f.TIME, "attributes": optional(f.OBJECT),
     "events": optional(f.LIST), "links": optional(f.LIST),
@@ -63,22 +63,22 @@ _SPAN: Table = {
     "trace_state": optional(f.TEXT), "flags": optional(f.COUNT),
     "dropped": optional(f.Field((list,), lambda counts: len(counts) == 3 and all(type(n) is int for n in counts))),
 }
-_EVENT: Table = {"name": f.TEXT, "time_ns": f.COUNT, "attributes": optional(f.OBJECT), "dropped_attributes": optional(f.COUNT)}
-_LINK: Table = {"trace_id": f.TRACE_ID, "span_id": f.SPAN_ID, "trace_state": optional(f.TEXT), "flags": optional(f.COUNT),
-                "attributes": optional(f.OBJECT), "dropped_attributes": optional(f.COUNT)}
-_CALL: Table = {"start": optional(f.OBJECT), "end": optional(f.OBJECT)}
-_START: Table = {
+EVENT: Table = {"name": f.TEXT, "time_ns": f.COUNT, "attributes": optional(f.OBJECT), "dropped_attributes": optional(f.COUNT)}
+LINK: Table = {"trace_id": f.TRACE_ID, "span_id": f.SPAN_ID, "trace_state": optional(f.TEXT), "flags": optional(f.COUNT),
+               "attributes": optional(f.OBJECT), "dropped_attributes": optional(f.COUNT)}
+CALL: Table = {"start": optional(f.OBJECT), "end": optional(f.OBJECT)}
+START: Table = {
     "parent_span_id": f.PARENT_ID, "name": f.TEXT, "time_ns": f.TIME, "api": f.TEXT, "method": f.TEXT, "url": f.TEXT,
     "content_type": f.TEXT, "attributes": f.OBJECT, "redacted": optional(f.COUNT), "omitted": optional(f.TEXT)}
-_END: Table = {
+END: Table = {
     "time_ns": f.TIME, "status": f.MAYBE_NUMBER, "content_type": f.TEXT, "complete": f.FLAG, "coding": optional(f.TEXT),
     "left": optional(f.FLAG), "opaque": optional(f.COUNT), "error_class": optional(f.TEXT),
     "first_byte_ns": optional(f.COUNT), "chunks": optional(f.CHUNKS), "attempts": optional(f.ATTEMPTS),
     "error_type": optional(f.TEXT), "error_message": optional(f.TEXT), "request_id": optional(f.TEXT),
     "redacted": optional(f.COUNT), "omitted": optional(f.TEXT), "resent": optional(f.COUNT)}
-_COST: Table = {"total": f.NUMBER, "input": f.MAYBE_NUMBER, "output": f.MAYBE_NUMBER}
-_REPLAY: Table = {"source_span_id": f.SPAN_ID, "span_id": f.SPAN_ID, "session_id": f.SESSION_ID,
-                  "source_session_id": f.SESSION_ID, "changes": f.OBJECT, "diff": f.OBJECT, "time_ns": f.TIME}
+COST: Table = {"total": f.NUMBER, "input": f.MAYBE_NUMBER, "output": f.MAYBE_NUMBER}
+REPLAY: Table = {"source_span_id": f.SPAN_ID, "span_id": f.SPAN_ID, "session_id": f.SESSION_ID,
+                 "source_session_id": f.SESSION_ID, "changes": f.OBJECT, "diff": f.OBJECT, "time_ns": f.TIME}
 
 
 def dump(value: Json) -> bytes:
@@ -98,7 +98,7 @@ def session_json(mark: SessionMark) -> Json:
 
 
 def read_session(value: Any) -> SessionMark:
-    value = checked(value, _SESSION, "session")
+    value = checked(value, SESSION, "session")
     return SessionMark(value["id"], value["inferred"], value.get("replay_of"))
 
 
@@ -107,7 +107,7 @@ def resource_json(number: int, resource: ResourceData) -> Json:
 
 
 def read_resource(value: Any) -> tuple[int, ResourceData]:
-    value = checked(value, _RESOURCE, "resource")
+    value = checked(value, RESOURCE, "resource")
     return value["number"], ResourceData(_unpack(value["attributes"], "resource"), value.get("schema_url", ""))
 
 
@@ -117,7 +117,7 @@ def scope_json(number: int, scope: ScopeData) -> Json:
 
 
 def read_scope(value: Any) -> tuple[int, ScopeData]:
-    value = checked(value, _SCOPE, "scope")
+    value = checked(value, SCOPE, "scope")
     return value["number"], ScopeData(value["name"], value["version"], value.get("schema_url", ""),
                                       _unpack(value.get("attributes", {}), "scope"))
 
@@ -129,8 +129,8 @@ def replay_json(record: ReplayRecord) -> Json:
 
 
 def read_replay(value: Any) -> ReplayRecord:
-    value = checked(value, _REPLAY, "replay")
-    return ReplayRecord(**{name: value[name] for name in _REPLAY})
+    value = checked(value, REPLAY, "replay")
+    return ReplayRecord(**{name: value[name] for name in REPLAY})
 
 
 # ---- steps -----------------------------------------------------------------------------------------------------------------
@@ -151,11 +151,11 @@ def record_json(record: Record, resource: int, scope: int) -> Json:
 
 def read_record(value: Any, resources: Mapping[int, ResourceData], scopes: Mapping[int, ScopeData]) -> Record:
     """The step that a line says. Raises `BadLine`."""
-    value = checked(value, _STEP, "step")
+    value = checked(value, STEP, "step")
     trace_id, span_id = value["trace_id"], value["span_id"]
     cost: Cost | Literal["unsaid"] | None = "unsaid"
     if "cost" in value:
-        cost = None if value["cost"] is None else Cost(**{k: checked(value["cost"], _COST, "step.cost")[k] for k in _COST})
+        cost = None if value["cost"] is None else Cost(**{k: checked(value["cost"], COST, "step.cost")[k] for k in COST})
     return Record(
         session_id=value["session"], trace_id=trace_id, span_id=span_id,
         span=_read_span(trace_id, span_id, value["span"], resources, scopes) if "span" in value else None,
@@ -181,7 +181,7 @@ def _span_json(span: SpanData, resource: int, scope: int) -> Json:
 def _read_span(
     trace_id: str, span_id: str, value: Any, resources: Mapping[int, ResourceData], scopes: Mapping[int, ScopeData]
 ) -> SpanData:
-    value = checked(value, _SPAN, "span")
+    value = checked(value, SPAN, "span")
     if value["resource"] not in resources or value["scope"] not in scopes:
         raise BadLine(f"span names resource {value['resource']} and scope {value['scope']}, which no line before it describes")
     first, second, third = value.get("dropped", (0, 0, 0))
@@ -195,13 +195,13 @@ def _read_span(
 
 
 def _read_event(value: Any) -> EventData:
-    value = checked(value, _EVENT, "event")
+    value = checked(value, EVENT, "event")
     return EventData(value["name"], value["time_ns"], _unpack(value.get("attributes", {}), "event"),
                      value.get("dropped_attributes", 0))
 
 
 def _read_link(value: Any) -> LinkData:
-    value = checked(value, _LINK, "link")
+    value = checked(value, LINK, "link")
     return LinkData(value["trace_id"], value["span_id"], value.get("trace_state", ""), value.get("flags", 0),
                     _unpack(value.get("attributes", {}), "link"), value.get("dropped_attributes", 0))
 
@@ -221,16 +221,16 @@ def _wire_json(wire: WireRecord) -> Json:
 
 
 def _read_wire(trace_id: str, span_id: str, value: Any) -> WireRecord:
-    value = checked(value, _CALL, "call")
+    value = checked(value, CALL, "call")
     ids = {"trace_id": trace_id, "span_id": span_id}
     start: CallStart | None = None
     end: CallEnd | None = None
     if "start" in value:
-        head = {**ids, **checked(value["start"], _START, "call.start")}
+        head = {**ids, **checked(value["start"], START, "call.start")}
         head["attributes"] = {k: v if type(v) in SCALARS else _numbered(v) for k, v in head["attributes"].items()}
         start = cast(CallStart, {**head, **ids})
     if "end" in value:
-        end = cast(CallEnd, {**ids, **checked(value["end"], _END, "call.end"), **ids})
+        end = cast(CallEnd, {**ids, **checked(value["end"], END, "call.end"), **ids})
     request = read_body(value["request"], "call.request") if "request" in value else b""
     if end is not None and end.get("resent", len(request)) != len(request):
         raise BadLine(f"call.end.resent is {end['resent']}, but the request has {len(request)} bytes")

@@ -1,6 +1,6 @@
 """The session file: one recorded session, or a few, as a JSON document that lies beside the tests and is read in a review.
 
-    {"otel_llm": "session", "version": 1, "counts": {"sessions", "steps", "replays"},
+    {"otel_llm": "session", "version": 1, "minor"?, "counts": {"sessions", "steps", "replays"},
      "resources": […], "scopes": […],
      "sessions": [{"id", "inferred", "replay_of"?, "steps": [{"trace_id", "span_id", "span"?, "call"?, "cost"?}, …]}, …],
      "replays": […]}
@@ -11,8 +11,8 @@ finally sent, is `true` instead of its length; and a replay is in it only where 
 of a session later is no part of its recording. Nothing depends on when or where it was written: the same content gives the same
 bytes, also after a journey through another store.
 
-There is no checksum, since editing is welcome. The counts show a file that was cut or badly merged, and every field has a type:
-what cannot be used is named with its step.
+There is no checksum, since editing is welcome. The counts show a file that was cut or badly merged, every field has a type, and a
+key that nobody knows is a slip (`otel_llm.transfer.session_keys`): what cannot be used is named with its step.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from typing import Any, BinaryIO
 
 from otel_llm import semconv
 from otel_llm.transfer import fields as f
-from otel_llm.transfer import jsonl, line
-from otel_llm.transfer.fields import BadLine, Table, checked, optional, shown
+from otel_llm.transfer import jsonl, line, session_keys
+from otel_llm.transfer.fields import BadLine, checked, shown
 from otel_llm.transfer.session_bodies import body_form, form_body
+from otel_llm.transfer.session_keys import BODIES, COUNTS, FILE, MINOR, PARTS, SESSION
 from otel_llm.transfer.session_layout import document
 from otel_llm.values.archive import Intake, Snapshot
 from otel_llm.values.errors import BadExport
@@ -36,15 +37,10 @@ Json = dict[str, Any]
 
 VERSION = 1
 SUFFIX = ".session"
-BODIES = ("request", "response")
 _HEAD = re.compile(rb'\s*\{\s*"otel_llm"\s*:\s*"([a-z]+)"')
 WRITE = "`otel-llm export session ID -o FILE` writes one."
 
 _NAMING = (semconv.GEN_AI_CONVERSATION_ID, semconv.SESSION_ID, semconv.SERVICE_NAME)
-
-_FILE: Table = {"counts": f.OBJECT, "resources": f.LIST, "scopes": f.LIST, "sessions": f.LIST, "replays": optional(f.LIST)}
-_COUNTS: Table = {"sessions": f.COUNT, "steps": f.COUNT, "replays": f.COUNT}
-_SESSION: Table = {"id": f.SESSION_ID, "steps": f.LIST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +68,25 @@ def kind_of(head: bytes) -> str | None:
 
 def write(snapshot: Snapshot, out: BinaryIO, progress: jsonl.Progress = lambda steps: None) -> jsonl.Written:
     """Write the chosen sessions. Steps that cannot be read any more are in `damaged`, and not in the file; `left_out` counts
-    replays of which only one session is in it.
+    replays of which only one session is in it. Where a newer release has recorded what this one does not know, the file is of a
+    newer minor version.
     """
-    done = jsonl.Written()
+    done, minor = jsonl.Written(), MINOR
     parts: dict[str, list[Json]] = {"resource": [], "scope": [], "session": [], "replay": []}
     for one in jsonl.lines(snapshot, done, progress):
         ((kind, value),) = one.items()
         if kind == "session":
             parts[kind].append({**value, "steps": []})
         elif kind == "step":
-            parts["session"][-1]["steps"].append(_opened(value))
+            parts["session"][-1]["steps"].append(opened := _opened(value))
+            minor = max(minor, MINOR + any(session_keys.unknown(opened, PARTS[kind])))
         else:
             parts[kind].append(value)
     inside = {session["id"] for session in parts["session"]}
     replays = [one for one in parts["replay"] if {one["session_id"], one["source_session_id"]} <= inside]
     done.replays, done.left_out = len(replays), len(parts["replay"]) - len(replays)
     data = document({
-        "otel_llm": "session", "version": VERSION,
+        "otel_llm": "session", "version": VERSION, **({"minor": minor} if minor else {}),
         "counts": {"sessions": done.sessions, "steps": done.steps, "replays": done.replays},
         "resources": parts["resource"], "scopes": parts["scope"], "sessions": parts["session"], "replays": replays})
     out.write(data)
@@ -116,14 +114,20 @@ def read(data: bytes, name: str) -> SessionFile:
     """Read a file through. Raises `BadExport`, with the step and the field that is wrong; nothing else, whatever stands in it."""
     value = _parsed(data, name)
     where, reader = "it", jsonl.Reader(None)
+    is_newer = type(minor := value.get("minor")) is int and minor > MINOR
     found: list[Json] = []
     sessions: set[str] = set()
     steps: dict[tuple[str, str], str] = {}
     try:
         for where, kind, part, session_id in _parts(value):
+            if not is_newer:
+                session_keys.check(kind, part)
+            if kind == "document":
+                checked(part, FILE, "the document")
+                continue
             one = {kind: _closed(part, session_id) if kind == "step" else part}
             if kind == "session":
-                one = {kind: {key: item for key, item in checked(part, _SESSION, kind).items() if key != "steps"}}
+                one = {kind: {key: item for key, item in checked(part, SESSION, kind).items() if key != "steps"}}
             reader.give(one)
             _check_names(kind, part)
             if kind == "session":
@@ -155,7 +159,7 @@ def _parsed(data: bytes, name: str) -> Json:
     if not data.strip():
         raise BadExport(f"{name} is empty. {WRITE}")
     try:
-        value = json.loads(data)
+        value = json.loads(data, object_pairs_hook=lambda pairs: _object(pairs, name))
     except json.JSONDecodeError as error:
         is_cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
         said = "is cut short" if is_cut else "is no JSON"
@@ -168,12 +172,24 @@ def _parsed(data: bytes, name: str) -> Json:
     return value
 
 
+def _object(pairs: list[tuple[str, Any]], name: str) -> Json:
+    """An object of the document. Of a key that stands in it twice JSON keeps the second, and nobody would see what became of the
+    first."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BadExport(f"{name}: an object has the key {shown(twice)} twice (its keys: {', '.join(keys)}); "
+                        "one of them is too many.")
+    return value
+
+
 def _parts(value: Json) -> Iterator[tuple[str, str, Any, str]]:
     """What the document is made of, in the order of lines: where it stands, its kind, itself, and the session around a step.
 
     What was given is checked before the next is asked for.
     """
-    checked(value, _FILE, "the document")
+    yield "it", "document", value, ""
     for kind in ("resource", "scope"):
         for number, one in enumerate(value[f"{kind}s"], 1):
             yield f"{kind} {number}", kind, one, ""
@@ -229,8 +245,8 @@ def _check_names(kind: str, part: Json) -> None:
 
 def _check_counts(counts: Json, found: list[Json]) -> None:
     """Raise when there is more or less than the head of the file says."""
-    checked(counts, _COUNTS, "counts")
-    for name in _COUNTS:
+    checked(counts, COUNTS, "counts")
+    for name in COUNTS:
         there = sum(1 for one in found if name[:-1] in one)
         if counts[name] != there:
             raise BadLine(f"it has {there} {name}, and counts.{name} says {counts[name]}; where the change is meant, write "
