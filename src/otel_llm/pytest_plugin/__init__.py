@@ -6,7 +6,7 @@
     @pytest.mark.otel_llm_session("ticket-17")           against a session in the store
 
     pytest --otel-llm-record                             runs tests live whose file is not there, and writes it
-    pytest --otel-llm-record=all                         does so with all of them
+    pytest --otel-llm-record=all                         does so with all of them; a file that would say the same stays as it is
 
 Answers come from the recording while function-scoped fixtures are set up and while the test runs; in their teardown nothing
 goes out either. Fixtures of a wider scope serve other tests as well, so they are set up before and taken down after, with the
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 MARKER = "otel_llm_session"
 FIXTURE = "_otel_llm_session"
 MODES = ("missing", "all")
-WRITTEN = "otel_llm_session_file"
-"""The property of a test's report that names the file it wrote; in a distributed run that is how the news travels."""
+WRITTEN, UNCHANGED = "otel_llm_session_file", "otel_llm_session_file_unchanged"
+"""The property of a test's report that names the file it wrote, or left as it was; in a distributed run that is how the news
+travels."""
 
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
 
@@ -122,10 +123,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if config.getoption("otel_llm_record") is not None:
-        places = {place for report in terminalreporter.getreports("passed") for key, place in report.user_properties
-                  if key == WRITTEN}
-        for place in sorted(places):
-            terminalreporter.write_line(f"otel-llm: recorded {place}")
+        words = {WRITTEN: "recorded", UNCHANGED: "unchanged"}
+        places = {(place, words[key]) for report in terminalreporter.getreports("passed") for key, place in report.user_properties
+                  if key in words}
+        for place, word in sorted(places):
+            terminalreporter.write_line(f"otel-llm: {word} {place}")
 
 
 @pytest.fixture

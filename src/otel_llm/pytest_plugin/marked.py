@@ -16,6 +16,7 @@ import pytest
 
 from otel_llm._replaying import replaying, several
 from otel_llm.pytest_plugin import MARKER
+from otel_llm.replay.rerun.ignoring import Ignored
 from otel_llm.replay.rerun.player import Rules
 from otel_llm.transfer.session_file import SUFFIX, is_session_file
 from otel_llm.values.errors import ConfigError
@@ -45,6 +46,11 @@ class Marked:
         """The one file that the test can be recorded in; None for sessions of the store, and for several."""
         only = self.sessions[0]
         return Path(only) if len(self.sessions) == 1 and is_session_file(only) and not self.is_from_folder else None
+
+    @property
+    def ignored(self) -> Ignored:
+        """Fields of requests that are new in every run."""
+        return Ignored(several(self.rules.get("ignore", ())))
 
     def command(self, option: str) -> str:
         """What to type so that this test is recorded."""

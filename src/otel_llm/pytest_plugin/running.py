@@ -21,12 +21,13 @@ import pytest
 
 from otel_llm import _setup
 from otel_llm._replaying import NO_KEY, replaying
-from otel_llm.pytest_plugin import WRITTEN
+from otel_llm.pytest_plugin import UNCHANGED, WRITTEN
 from otel_llm.pytest_plugin.aside import recording_aside
 from otel_llm.pytest_plugin.marked import Marked, check_alone, read_marker
 from otel_llm.replay.rerun import seams
 from otel_llm.replay.rerun.player import Rerun
 from otel_llm.transfer import session_file
+from otel_llm.transfer.session_content import is_same
 from otel_llm.values.errors import OtelLLMError, ReplayError
 from otel_llm.values.session import Filter
 from otel_llm.values.settings import Settings
@@ -157,12 +158,13 @@ class Recording:
                 self._marked.item.add_report_section("call", "by otel-llm", f"{shown} was not written, because the test failed.")
             return None
         try:
-            if not self._write():
+            told = self._write()
+            if told is None:
                 return f"{shown} was not written: nothing of the test is recorded, no call and no tool. Does otel-llm know its " \
                        "library, and is OTEL_SDK_DISABLED unset?"
         except (OtelLLMError, OSError) as problem:
             return f"{shown} could not be written: {problem}"
-        self._marked.item.user_properties.append((WRITTEN, shown))
+        self._marked.item.user_properties.append((told, shown))
         return None
 
     def explained(self, error: BaseException) -> str | None:
@@ -171,19 +173,25 @@ class Recording:
     def close(self) -> None:
         self._end.close()
 
-    def _write(self) -> int:
-        """Write the file under another name first: whoever reads it meanwhile, in another worker too, sees a whole one."""
+    def _write(self) -> str | None:
+        """Write the file under another name first: whoever reads it meanwhile, in another worker too, sees a whole one.
+
+        Gives the property that tells of it. What says the same as before leaves no change for git: then the file stays.
+        """
         self._file.parent.mkdir(parents=True, exist_ok=True)
         young = self._file.with_name(f".{self._file.name[:100]}.{os.getpid()}.part")
         try:
             with _setup.open_store(Settings(store=self._folder)) as store, store.snapshot(Filter()) as snapshot:
                 with young.open("wb") as out:
                     steps = session_file.write(snapshot, out).steps
-            if steps:
-                young.replace(self._file)
+            if not steps:
+                return None
+            if self._file.exists() and is_same(self._file.read_bytes(), young.read_bytes(), self._marked.ignored.without):
+                return UNCHANGED
+            young.replace(self._file)
+            return WRITTEN
         finally:
             young.unlink(missing_ok=True)
-        return steps
 
 
 def _cause(error: BaseException | None) -> ReplayError | None:
