@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from otel_llm.evals.checks import FORMS, read_check, read_checks
 from otel_llm.evals.plain import likeness, normal_words, same_value
 from otel_llm.evals.regex import MAX_TEXT, Regex
+from otel_llm.evals.schema import Schema
 from otel_llm.replay.compare.answers import Answer
 from otel_llm.values.errors import ConfigError
 from otel_llm.values.evaluation import Score
@@ -101,6 +102,43 @@ def test_a_schema_says_where_an_answer_does_not_fit(tmp_path: Path) -> None:
         passed=False, explanation="the new answer is no JSON: Expecting value: line 1 column 1 (char 0)")
 
 
+PATTERNS = {"type": "object", "properties": {"order": {"pattern": "^(a+)+$"}}, "patternProperties": {"^n_": {"type": "integer"}}}
+
+
+def test_a_schema_with_patterns_says_the_same_of_an_answer(tmp_path: Path) -> None:
+    pytest.importorskip("jsonschema", reason="the extra checks is not installed")
+    file = tmp_path / "order.json"
+    file.write_text(json.dumps(PATTERNS))
+    text = f"schema={file}"
+
+    assert check(text, '{"order": "aaa", "n_a": 1, "\ud800": "\\ud800"}') == PASSED
+    assert check(text, '{"order": "aab"}') == Score(passed=False, explanation="order: 'aab' does not match '^(a+)+$'")
+    assert check(text, '{"n_é": "\ud800"}') == Score(passed=False, explanation="n_é: '\\ud800' is not of type 'integer'")
+
+
+def test_a_pattern_of_a_schema_that_never_ends_is_ended(tmp_path: Path) -> None:
+    pytest.importorskip("jsonschema", reason="the extra checks is not installed")
+    file = tmp_path / "order.json"
+    file.write_text(json.dumps(PATTERNS))
+    begun = time.monotonic()
+
+    score = Schema(str(file), seconds=0.5)(OLD, said(json.dumps({"order": "a" * 40 + "!"})), None)
+
+    assert score == Score(explanation="the patterns of the schema took longer than 0.5 s on 54 characters")
+    assert time.monotonic() - begun < 5
+
+
+def test_a_schema_with_patterns_that_cannot_be_applied_is_undecided(tmp_path: Path) -> None:
+    pytest.importorskip("jsonschema", reason="the extra checks is not installed")
+    file = tmp_path / "far.json"
+    file.write_text(json.dumps({"pattern": "a", "$ref": "http://127.0.0.1:9/schema.json"}))
+
+    score = check(f"schema={file}", "{}")
+
+    assert score is not None and score.is_undecided
+    assert score.explanation.startswith("the schema could not be applied: ") and "Unresolvable" in score.explanation
+
+
 def test_a_schema_fetches_nothing(tmp_path: Path) -> None:
     pytest.importorskip("jsonschema", reason="the extra checks is not installed")
     file = tmp_path / "far.json"
@@ -113,7 +151,9 @@ def test_a_schema_fetches_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "reason"), [
-    (None, "no such file"), ("{", "the file is no JSON"), ('{"type": "nothing"}', "it is no JSON Schema")])
+    (None, "no such file"), ("{", "the file is no JSON"), ('{"type": "nothing"}', "it is no JSON Schema"),
+    ("[1]", r"it is no JSON Schema: '\[1\]' is no object"), ("null", "it is no JSON Schema"), ('{"$schema": 5}', "it is no JSON Schema"),
+    ('{"pattern": "("}', "it is no JSON Schema: '\\(' is not a 'regex'")])
 def test_a_schema_that_is_none_is_refused(tmp_path: Path, content: str | None, reason: str) -> None:
     pytest.importorskip("jsonschema", reason="the extra checks is not installed")
     file = tmp_path / "s.json"

@@ -4,6 +4,7 @@
     plain     checks that need nothing but the two answers
     regex     a pattern, in a process of its own that can be ended
     schema    JSON Schema
+    child     work that may never end, in a process of its own that can be ended
     foreign   a function of the user's
     judge     a model that is asked
     remembered

@@ -1,17 +1,14 @@
-"""A regular expression on an answer, looked for in a process of its own.
+"""A regular expression on an answer, looked for in a process of its own (`otel_llm.evals.child`), on a text of bounded length.
 
-A pattern such as `(a+)+$` may take longer than anybody waits, and Python cannot be interrupted while it looks. So the search runs
-in a small child process, on a text of bounded length, and is ended when its time is up; the score then is undecided.
+When its time is up, the score is undecided.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 
+from otel_llm.evals import child
 from otel_llm.values.call import Request
 from otel_llm.values.errors import ConfigError
 from otel_llm.values.evaluation import Answer, Score, has_words
@@ -45,16 +42,13 @@ class Regex:
         if not has_words(recorded, new):
             return None
         is_cut = len(new.text) > MAX_TEXT
-        sent = json.dumps([self.pattern, new.text[:MAX_TEXT]]).encode()
         try:
-            done = subprocess.run(
-                [sys.executable, "-I", "-S", "-c", _CHILD], input=sent, capture_output=True, timeout=self.seconds, check=True
-            )
-        except subprocess.TimeoutExpired:
+            is_there = child.ask(_CHILD, [self.pattern, new.text[:MAX_TEXT]], self.seconds)
+        except child.TookTooLong:
             return Score(explanation=f"the pattern took longer than {self.seconds:g} s on {len(new.text):,} characters")
-        except (OSError, subprocess.CalledProcessError) as error:
+        except child.Failed as error:
             return Score(explanation=f"the pattern could not be looked for: {error}")
-        if done.stdout.strip() == b"1":
+        if is_there:
             return Score(passed=True)
         if is_cut:
             return Score(explanation=f"it is not in the first {MAX_TEXT:,} characters, and the rest was not searched")
