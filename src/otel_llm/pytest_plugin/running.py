@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +22,7 @@ from otel_llm import _setup
 from otel_llm._replaying import NO_KEY, replaying
 from otel_llm.pytest_plugin import UNCHANGED, WRITTEN
 from otel_llm.pytest_plugin.aside import recording_aside
+from otel_llm.pytest_plugin.frames import own
 from otel_llm.pytest_plugin.marked import Marked, check_alone, read_marker
 from otel_llm.replay.rerun import seams
 from otel_llm.replay.rerun.player import Rerun
@@ -33,7 +33,6 @@ from otel_llm.values.session import Filter
 from otel_llm.values.settings import Settings
 
 KEY = "OPENAI_API_KEY"
-_OURS = str(Path(__file__).parent.parent)
 _NO_FAILURE = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception, KeyboardInterrupt, SystemExit)
 
 
@@ -100,7 +99,7 @@ class Rerunning:
         report = self._rerun.finish(None if error is None else f"{type(error).__name__}: {error}".partition("\n")[0][:200])
         if error is not None and cause is None:
             if any(difference.kind != "program" for difference in report.differences):
-                self._marked.item.add_report_section("call", "by otel-llm", report.text)
+                self._marked.item.add_report_section("call", "by otel-llm", self._told(report.text, None))
             return None
         if cause is None and not report.exit_code:
             return None
@@ -123,14 +122,12 @@ class Rerunning:
         return "\n".join(lines)
 
     def _where(self, error: BaseException | None) -> Iterator[str]:
-        """The last place in the user's own code on the way to an error."""
-        inner = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
-        root = str(self._marked.item.config.rootpath) + os.sep
-        frames = [frame for frame in traceback.extract_tb(inner.__traceback__ if inner is not None else None)
-                  if frame.filename.startswith(root) and "site-packages" not in frame.filename
-                  and not frame.filename.startswith(_OURS)]
-        if frames:
-            yield f"At {self._marked.shown(frames[-1].filename)}:{frames[-1].lineno}, in {frames[-1].name}."
+        """The place in the user's own code that led to the difference: that of the innermost error which passed any."""
+        for one in reversed(_chain(error)):
+            if frames := list(own(one, self._marked.item.config)):
+                file, line, name = frames[-1]
+                yield f"At {self._marked.shown(file)}:{line}, in {name}."
+                return
 
 
 class Recording:
@@ -196,14 +193,19 @@ class Recording:
 
 def _cause(error: BaseException | None) -> ReplayError | None:
     """The error of a rerun that is behind an error, or among those of a group."""
-    seen: set[int] = set()
+    return next((one for one in _chain(error) if isinstance(one, ReplayError)), None)
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """An error and all that are behind it, up to that of a rerun; of a group those that are in it."""
+    found: list[BaseException] = []
     waiting = [error]
     while waiting:
         one = waiting.pop(0)
-        if one is None or id(one) in seen:
+        if one is None or any(one is known for known in found):
             continue
+        found.append(one)
         if isinstance(one, ReplayError):
-            return one
-        seen.add(id(one))
+            break
         waiting += [*(one.exceptions if isinstance(one, BaseExceptionGroup) else ()), one.__cause__, one.__context__]
-    return None
+    return found
