@@ -58,7 +58,7 @@ class TestRerun:
 
         report = report_of(run.stdout)
         assert (run.returncode, report["outcome"], report["answered_calls"]) == (1, "diverged", CALLS)
-        assert [d["label"] for d in report["differences"]] == [
+        assert sorted(d["label"] for d in report["differences"]) == [
             "call 1 (chat gpt-4o-mini)", "call 2 (chat gpt-4o-mini)", "call 3 (chat no-such-model)", "call 4 (chat gpt-4o-mini)",
             *(f"call {n} (chat gpt-4o)" for n in range(5, 10))]
         assert {tuple(f["path"] for f in d["fields"]) for d in report["differences"]} == {("messages.0.content",)}
