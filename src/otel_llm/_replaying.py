@@ -14,6 +14,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,12 @@ from otel_llm.replay.rerun.plan import Plan, read_plan
 from otel_llm.replay.rerun.player import Rerun, Rules
 from otel_llm.replay.rerun.recording import Recording, base_url, load
 from otel_llm.replay.rerun.report import Report
+from otel_llm.replay.rerun.spending import Out
 from otel_llm.transfer import session_file
 from otel_llm.transfer.session_file import SessionFile
+from otel_llm.values.call import Cost, Usage
 from otel_llm.values.errors import ConfigError, NotReplayable, ReplayDiverged
-from otel_llm.values.playback import Live, Place, Question, Recorded
+from otel_llm.values.playback import Live, Place, Recorded
 from otel_llm.values.session import Ref
 from otel_llm.values.settings import Settings
 
@@ -45,14 +48,14 @@ class _Gated(Rerun):
 
     gate: Gate | None = None
 
-    def call(self, question: Question) -> Recorded | Live:
-        given = super().call(question)
-        if isinstance(given, Live) and self.gate is not None:
+    def admit(self, call: Live, *, waits: bool) -> bool:
+        goes = super().admit(call, waits=waits)
+        if goes and isinstance(call, Out) and self.gate is not None:
             if self.is_only_local:
-                self.gate.allow(urlsplit(question.url).hostname or "")
+                self.gate.allow(urlsplit(call.url).hostname or "")
             else:
                 self.gate.open()
-        return given
+        return goes
 
     def step(self, kind: str, name: str, arguments: bytes, place: Place) -> Recorded | None:
         given = super().step(kind, name, arguments, place)
@@ -73,7 +76,7 @@ def begin(path: str) -> None:
         if plan.is_recorded:
             _setup.init()
         recording = _load(Settings.resolve({"store": plan.store}), plan.ids, plan.run)
-        player = _Gated(recording, account, plan.rules, plan.new_session_id)
+        player = _Gated(recording, account, plan.rules, plan.new_session_id, _price)
         _play(player)
         _seams(player, clock=plan.clock, seed=plan.seed)
         player.gate = Gate(plan.allowed_hosts, player.held_off) if plan.is_closed else None
@@ -89,6 +92,12 @@ def begin(path: str) -> None:
             raise
         os._exit(3)
     atexit.register(account.tell, {"over": True})
+
+
+def _price(provider: str | None, model: str | None, usage: Usage) -> Cost | None:
+    recorder = _setup.recorder()
+    prices = recorder.prices if recorder is not None else None
+    return None if prices is None else prices.exact(provider, model, usage, time.time_ns())
 
 
 @contextlib.contextmanager

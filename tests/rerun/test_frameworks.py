@@ -67,12 +67,12 @@ def test_a_fork_stops_at_the_cap_on_cost_with_a_model_whose_price_nobody_has_ask
         for _ in range(3):
             openai.OpenAI().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "echo: new"}])
     """
-    run = terminal("replay", "fork", "agent-1", "--model", "gpt-4.1-nano", "--max-cost", "0.000000001", "--yes", "--json", "--",
+    run = terminal("replay", "fork", "agent-1", "--model", "gpt-4.1-nano", "--max-cost", "0.000016", "--yes", "--json", "--",
                    sys.executable, "-c", textwrap.dedent(code), env={"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": recorded.sim.base_url})
 
     report = json.loads(run.stdout)
     assert (run.returncode, report["live_calls"], report["live_cost_pico_usd"] > 0) == (1, 1, True), run.stderr
-    assert "Stopped at the cap on cost after 1 live call" in run.stderr
+    assert "The next call would pass the cap on cost. 1 live call went out." in run.stderr
 
 
 def test_a_difference_that_is_tried_again_stands_once_in_the_report(tmp_path: Path, client: Any) -> None:

@@ -26,6 +26,7 @@ from otel_llm.testing import Simulator
 from otel_llm.values.session import Filter
 from rerun.conftest import environment
 from support.backends import eventually
+from support.provider import Provider
 from support.recording import recording
 
 ASK = """
@@ -41,7 +42,7 @@ Program = Callable[[str], "Recorded"]
 class Recorded:
     """A program that was recorded with `otel-llm run`, and what it takes to rerun it."""
 
-    def __init__(self, folder: Path, sim: Simulator, code: str) -> None:
+    def __init__(self, folder: Path, sim: Simulator | Provider, code: str) -> None:
         self.folder, self.sim = folder, sim
         self.env = environment(OTEL_LLM_STORE=str(folder / "store"), OPENAI_BASE_URL=sim.base_url, OPENAI_API_KEY="sk-x", COLUMNS="120")
         self.write(code)
@@ -49,7 +50,10 @@ class Recorded:
         assert done.returncode == 0, done.stderr
         with SqliteStore(folder / "store") as store:
             self.session_ids = [row.session_id for row in store.sessions(Filter())]
-        self.requests = sim.count.total()
+        self.requests = self.asked()
+
+    def asked(self) -> int:
+        return len(self.sim.asked) if isinstance(self.sim, Provider) else self.sim.count.total()
 
     def write(self, code: str) -> None:
         (self.folder / "ask.py").write_text(ASK)
@@ -64,7 +68,7 @@ class Recorded:
         more = [word for session_id in rest for word in ("--with", session_id)]
         done = self.terminal("replay", "rerun", first, *more, "--no-record", "--json", *words, "--", python,
                              str(self.folder / "program.py"))
-        assert self.sim.count.total() == self.requests, "it called somebody"
+        assert self.asked() == self.requests, "it called somebody"
         return done.returncode, json.loads(done.stdout) if done.stdout.startswith("{") else {"said": done.stderr}
 
 

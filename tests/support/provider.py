@@ -1,8 +1,8 @@
 """A small provider on loopback that counts what it is asked, and says what a test tells it to say.
 
-It speaks chat completions, responses and embeddings. Unlike `otel_llm.testing.Simulator`, which answers like a model, it does as
-it is told: `decide` gets the request and returns words, tool calls or a status. Every answer has ids of its own, as with a real
-provider. `asked` holds every request that was received whole, whether or not anybody waited for the answer.
+It speaks chat completions (streams too), responses and embeddings. Unlike `otel_llm.testing.Simulator`, which answers like a
+model, it does as it is told: `decide` gets the request and returns words, tool calls or a status. Every answer has ids of its
+own, as with a real provider. `asked` holds every request that was received whole, whether or not anybody waited for the answer.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ class Provider:
             def log_message(self, *args: Any) -> None:
                 return None
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 128
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
@@ -83,7 +86,10 @@ class Provider:
                 return
             status = saying if isinstance(saying, int) else 200
             made = self._error(status) if isinstance(saying, int) else self._answer(handler.path, body, saying)
-            self._reply(handler, status, json.dumps(made).encode())
+            if body.get("stream") and isinstance(saying, str):
+                self._stream(handler, made)
+            else:
+                self._reply(handler, status, json.dumps(made).encode())
         except OSError:
             handler.close_connection = True
         finally:
@@ -98,6 +104,23 @@ class Provider:
         handler.send_header("content-length", str(len(data)))
         handler.end_headers()
         handler.wfile.write(data)
+
+    def _stream(self, handler: BaseHTTPRequestHandler, made: dict[str, Any]) -> None:
+        """Words of a chat in two chunks, as slowly as an answer, and a third with the usage."""
+        chunk = {**made, "object": "chat.completion.chunk", "usage": None}
+        delta = {"role": "assistant", "content": made["choices"][0]["message"]["content"]}
+        chunks = [{**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]},
+                  {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+                  {**chunk, "choices": [], "usage": made["usage"]}]
+        handler.send_response(200)
+        handler.send_header("content-type", "text/event-stream")
+        handler.send_header("connection", "close")
+        handler.end_headers()
+        for one in chunks:
+            handler.wfile.write(f"data: {json.dumps(one)}\n\n".encode())
+            self._leaving.wait(self.latency_s)
+        handler.wfile.write(b"data: [DONE]\n\n")
+        handler.close_connection = True
 
     def _number(self) -> int:
         with self._lock:

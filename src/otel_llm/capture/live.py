@@ -51,8 +51,8 @@ class LiveCall:
 
     __slots__ = ("__weakref__", "_above", "_attempts", "_body", "_chunks", "_cost", "_error", "_first", "_foreign",
                  "_last", "_left", "_open", "_part_at", "_parts", "_pending", "_read", "_request", "_response_type", "_start",
-                 "_started", "_status", "_tape", "around", "attempt", "built", "coding", "context", "given", "ids", "player",
-                 "recorder", "refused", "request_id", "seen", "span", "streams", "target")
+                 "_started", "_status", "_tape", "around", "attempt", "built", "coding", "context", "given", "ids", "out",
+                 "player", "recorder", "refused", "request_id", "seen", "span", "streams", "target")
 
     def __init__(
         self, recorder: Recorder, target: Target, around: Surroundings, context: Context, key: str | None = None
@@ -102,11 +102,10 @@ class LiveCall:
         self._error: BaseException | None = None
         self.coding = self.request_id = ""
         self.seen = self.streams = self._started = self._read = self._left = False
-        self.built: Any = None
-        """The request that was built last, as the SDK has it."""
+        self.built: Any = None  # the request that was built last, as the SDK has it
         self.given: Recorded | Live | None = None
         self.player = recorder.player
-        self.attempt = 0
+        self.attempt = self.out = 0  # `out`: the thread in which it went out in a rerun
         self._cost: int | None = None
         self.refused: list[int] = []
         recorder.live[id(self)] = self
@@ -191,6 +190,11 @@ class LiveCall:
             self.span.set_attributes({semconv.OTEL_LLM_REPLAY_SOURCE_TRACE_ID: trace_id,
                                       semconv.OTEL_LLM_REPLAY_SOURCE_SPAN_ID: span_id})
 
+    @property
+    def touched_ns(self) -> int:
+        """When anything came of it last, in the ticks of `time.perf_counter_ns`."""
+        return max(self._last, self._start)
+
     # ---- the end ------------------------------------------------------------------------------------------------------
 
     def end(self) -> None:
@@ -199,12 +203,13 @@ class LiveCall:
             self._open.pop()
         except IndexError:
             return
-        self.recorder.live.pop(id(self), None)
         attributes: dict[str, Any] = {}
         try:
             attributes = self._finish()
         except Exception as error:
             swallow("read a call", error)
+        finally:
+            self.recorder.live.pop(id(self), None)
         try:
             if not self._foreign:
                 self.span.end()
@@ -241,8 +246,8 @@ class LiveCall:
                 attributes[semconv.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = (self._first - self._start) / 1e9
         elif self._status is not None:
             attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = self._status
-        if isinstance(self.given, Live) and self.player is not None and target.method != "GET" and (self._status or 0) < 400:
-            self.player.spent(self._cost)
+        if isinstance(self.given, Live) and self.player is not None and self.out:
+            self.player.spent(self.given, self._cost, is_paid=target.method != "GET" and (self._status or 0) < 400)
         if self._attempts:
             attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = len(self._attempts)
         kind, message = self._fault(call)

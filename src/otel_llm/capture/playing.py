@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from otel_llm.capture.live import LiveCall
 
 AGAIN = [(b"x-should-retry", b"true"), (b"retry-after-ms", b"1")]
+AGAIN_S = 0.02
+"""How long a live call waits before it asks again whether it may go out."""
+PATIENCE_NS = 5_000_000_000
+"""After so long without a chunk a stream is taken for one that its reader has put aside."""
 FOREVER_S = 300.0
 """How long a call hangs that was cancelled while it was recorded, until the program cancels it again."""
 
@@ -93,12 +98,41 @@ def _recorded(call: LiveCall | None, request: Any) -> Recorded | None:
     return call.given if isinstance(call.given, Recorded) else None
 
 
+def _goes(call: LiveCall | None, request: Any, *, is_async: bool) -> bool:
+    """Whether this request goes out now; a live call is asked for once, at its first attempt. Raises `Miss` at a cap.
+
+    It waits for others only where these come to an end meanwhile: not for what its own thread would have to go on with.
+    """
+    if call is None or call.built is not request or not isinstance(call.given, Live) or call.out:
+        return True
+    player, here = call.player, threading.get_ident()
+    assert player is not None
+    others = [other for other in list(call.recorder.live.values()) if isinstance(other, type(call)) and _is_moving(other)]
+    waits = any(is_async or other.out != here for other in others)
+    call.out, goes = here, False  # before it is asked: nobody may see it under way and standing still
+    try:
+        goes = player.admit(call.given, waits=waits)
+    except ReplayError as error:
+        raise Miss(error) from None
+    finally:
+        if not goes:
+            call.out = 0
+    return goes
+
+
+def _is_moving(call: LiveCall) -> bool:
+    """True of a live call that is on its way to its end without the program, or whose body is being read."""
+    return call.out != 0 and (not call.streams or time.perf_counter_ns() - call.touched_ns < PATIENCE_NS)
+
+
 def _answering(current: Callable[[], LiveCall | None]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         def send(holder: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
             call = current()
             given = _recorded(call, request)
             if call is None or given is None:
+                while not _goes(call, request, is_async=False):
+                    time.sleep(AGAIN_S)
                 return original(holder, request, *args, **kwargs)
             response = _response(call, given, request, is_async=False)
             if isinstance(response, Exception):
@@ -123,6 +157,8 @@ def _answering_async(current: Callable[[], LiveCall | None]) -> Callable[[Callab
             call = current()
             given = _recorded(call, request)
             if call is None or given is None:
+                while not _goes(call, request, is_async=True):
+                    await sleep(AGAIN_S)
                 return await original(holder, request, *args, **kwargs)
             response = _response(call, given, request, is_async=True)
             if isinstance(response, Exception):

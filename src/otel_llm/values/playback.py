@@ -39,9 +39,10 @@ class Recorded:
     exchange: Exchange
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Live:
-    """The request goes out; `change` makes what is sent of the body that the program wrote, None leaves it as it is."""
+    """The request goes out, once `Player.admit` lets it; `change` makes what is sent of the body that the program wrote, None
+    leaves it as it is."""
 
     change: Callable[[bytes], bytes] | None = None
 
@@ -58,7 +59,11 @@ class Player(Protocol):
         """True when answers and their chunks come as slowly as they did."""
 
     def call(self, question: Question) -> Recorded | Live:
-        """The answer to a call. Raises `ReplayDiverged` when the recording has none, `BudgetExceeded` at a cap on live calls."""
+        """The answer to a call. Raises `ReplayDiverged` when the recording has none."""
+
+    def admit(self, call: Live, *, waits: bool) -> bool:
+        """Whether a live call goes out now. False when it is to ask again in a while, if it `waits`: others that are under way
+        may spend what is left. Raises `BudgetExceeded` at a cap."""
 
     def step(self, kind: str, name: str, arguments: bytes, place: Place) -> Recorded | None:
         """The outcome of a tool or a retrieval; None when the function itself is to run. Raises `ReplayDiverged`."""
@@ -66,8 +71,8 @@ class Player(Protocol):
     def ended(self, kind: str, name: str, place: Place, result: bytes, error_type: str | None) -> None:
         """What a step came to that was not answered from the recording."""
 
-    def spent(self, cost: int | None) -> None:
-        """What a live call cost, in pico-USD; None when nobody knows."""
+    def spent(self, call: Live, cost: int | None, *, is_paid: bool) -> None:
+        """What a live call cost that is over, in pico-USD; None when nobody knows. Nobody may be paid for it, as for errors."""
 
     def given_up(self, recorded: Recorded, attempts: int) -> ReplayDiverged:
         """The program tried less often than when it was recorded: notes it, and gives the error to raise."""

@@ -37,7 +37,7 @@ from otel_llm.values.errors import ConfigError
 @click.option("--set", "settings", multiple=True, metavar="KEY=JSON", help="Set a field of live calls; dotted keys reach inside.")
 @click.option("--live-tool", "live_tools", multiple=True, metavar="NAME", help="Run this tool as it is; '*' is all.")
 @click.option("--max-calls", type=click.IntRange(min=0), metavar="N", help="Let out at most so many calls.")
-@click.option("--max-cost", metavar="USD", help="Let no more out once so much is spent.")
+@click.option("--max-cost", metavar="USD", help="Stop before live calls cost more than this.")
 @click.option("--exit-code", "expected", type=int, default=0, show_default=True, metavar="N", help="How the program should end.")
 @click.option("--yes", "-y", "is_confirmed", is_flag=True, help="Go live without asking.")
 @click.option("--json", "form", flag_value="json", default=None, help="The report as JSON; the program prints on stderr.")

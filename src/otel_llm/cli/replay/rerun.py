@@ -44,7 +44,7 @@ from otel_llm.values.errors import ConfigError
 @click.option("--seed", type=int, metavar="N", help="Let random numbers and uuid4 begin as in `otel-llm run --seed N`.")
 @click.option("--exit-code", "expected", type=int, default=0, show_default=True, metavar="N", help="How the program should end.")
 @click.option("--max-calls", type=click.IntRange(min=0), metavar="N", help="With record-new: let out at most so many calls.")
-@click.option("--max-cost", metavar="USD", help="With record-new: let no more out once so much is spent.")
+@click.option("--max-cost", metavar="USD", help="With record-new: stop before live calls cost more than this.")
 @click.option("--yes", "-y", "is_confirmed", is_flag=True, help="With record-new: go live without asking.")
 @click.option("--no-record", "is_recorded", is_flag=True, flag_value=False, default=True, help="Leave no session behind.")
 @report_options(json="The report as JSON; the program prints on stderr.", html=False, junit="Write JUnit XML: one test case.",

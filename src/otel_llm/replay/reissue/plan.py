@@ -203,14 +203,16 @@ def _planned(
     estimate = price(exchange.provider, model, step.usage) if known else None
     if estimate is None and known and wanted is None and step.model != model:
         estimate = price(exchange.provider, step.model, step.usage)
-    most = None if estimate is None else _most(request, exchange.provider, model, step.usage, price)
+    most = None if estimate is None else most_of(request.api, request.body, exchange.provider, model, step.usage, price)
     return Planned(recorded, request, model, estimate, _warning(recorded), place, changes, composed.lost, most)
 
 
-def _most(request: Outgoing, provider: str | None, model: str | None, usage: Usage, price: Price) -> Cost | None:
-    """What the call costs when its answer is as long as its request allows; None when it allows any length."""
-    adapter = by_name(request.api)
-    asked = None if adapter is None else read_request(adapter, request.body, content=False)
+def most_of(
+    api: str, body: bytes | None, provider: str | None, model: str | None, usage: Usage, price: Price
+) -> Cost | None:
+    """What a call costs when its answer is as long as its request allows; None when it allows any length."""
+    adapter = by_name(api)
+    asked = None if adapter is None else read_request(adapter, body, content=False)
     if asked is None or asked.max_tokens is None or usage.input_tokens is None:
         return None
     return price(provider, model, Usage(usage.input_tokens, max(0, asked.max_tokens) * (asked.choice_count or 1)))

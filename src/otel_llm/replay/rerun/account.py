@@ -6,15 +6,18 @@ what it did, and a fork need not know that it is one.
 
     claim-SPAN_ID      somebody has got this step (claim-live-N: the Nth live call went out)
     told-PID.jsonl     {"begin": {…}} {"add": {"answered_calls": 1}} {"difference": {…}} {"failed": "…", "exit_code": 3}
-                       {"over": true}
+                       {"over": true}, {"held": 75000000}: so much more (or less) money is held for calls under way
+    lock               whoever holds it decides whether a live call may go out
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +46,7 @@ class Account:
         except FileExistsError:
             return False
         except FileNotFoundError:
-            raise NotReplayable("The rerun is over, so nobody answers this process any more.") from None
+            raise _over() from None
         return True
 
     def tell(self, event: Event) -> None:
@@ -58,8 +61,19 @@ class Account:
         finally:
             os.close(out)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Only one process at a time is in here. The lock is of a kind that a fork does not inherit and death gives back."""
+        try:
+            file = (self._folder / "lock").open("wb")
+        except FileNotFoundError:
+            raise _over() from None
+        with file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            yield
+
     def total(self, name: str) -> int:
-        """What all processes have added to a count. What was read once is not read again."""
+        """What all processes have added to a count, or what they hold (`held`). What was read once is not read again."""
         for place in self._folder.glob("told-*.jsonl"):
             start = self._read.get(place.name, 0)
             with place.open("rb") as file:
@@ -68,7 +82,9 @@ class Account:
             whole = lines[: lines.rfind(b"\n") + 1]
             self._read[place.name] = start + len(whole)
             for line in whole.splitlines():
-                self._totals.update(_event(line, place).get("add", {}))
+                event = _event(line, place)
+                self._totals.update(event.get("add", {}))
+                self._totals["held"] += event.get("held", 0)
         return self._totals[name]
 
     def others(self) -> Iterable[dict[str, Any]]:
@@ -85,6 +101,10 @@ class Account:
     def claimed(self) -> set[str]:
         """The span ids of all steps that were given."""
         return {place.name.removeprefix("claim-") for place in self._folder.glob("claim-*")}
+
+
+def _over() -> NotReplayable:
+    return NotReplayable("The rerun is over, so nobody answers this process any more.")
 
 
 def _event(line: bytes, place: Path) -> dict[str, Any]:

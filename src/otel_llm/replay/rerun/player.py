@@ -23,13 +23,14 @@ from typing import Any, Literal
 from otel_llm import semconv
 from otel_llm.adapters import by_name, read_request
 from otel_llm.replay.compare.fields import FieldChange, body_changes
+from otel_llm.replay.reissue.plan import Price
 from otel_llm.replay.requests.changes import Changes, edit
-from otel_llm.replay.requests.credentials import is_loopback, origin_of, show_origin
 from otel_llm.replay.rerun.account import Account
 from otel_llm.replay.rerun.ignoring import Ignored
 from otel_llm.replay.rerun.matching import Index, came_to
 from otel_llm.replay.rerun.recording import Entry, Recording, path_of
 from otel_llm.replay.rerun.report import Difference, Kind, Report
+from otel_llm.replay.rerun.spending import Out, Spending
 from otel_llm.values.canonical import canonical_json
 from otel_llm.values.errors import UNSENT, BudgetExceeded, ConfigError, NotReplayable, ReplayDiverged
 from otel_llm.values.playback import Live, Place, Player, Question, Recorded
@@ -59,7 +60,7 @@ class Rules:
     max_calls: int | None = None
     """Live calls at most; None is no limit."""
     max_cost: int | None = None
-    """Pico-USD that live calls may cost before no more goes out; None is no limit."""
+    """Pico-USD that live calls may cost; None is no limit."""
     only_local: bool = False
     """Live calls may go to this machine and nowhere else, because nobody has said yes to more."""
     ignore: tuple[str, ...] = ()
@@ -94,9 +95,11 @@ class Rerun(Player):
     """Answers a program from a recording and keeps the account. One for each run; safe in any number of threads."""
 
     def __init__(
-        self, recording: Recording, account: Account, rules: Rules = Rules(), new_session_id: str | None = None
-    ) -> None:
+        self, recording: Recording, account: Account, rules: Rules = Rules(), new_session_id: str | None = None,
+        price: Price = lambda provider, model, usage: None,
+    ) -> None:  # fmt: skip
         self._recording, self._account, self._rules = recording, account, rules.checked(recording)
+        self._spending = Spending(account, rules.max_calls, rules.max_cost, price, only_local=rules.only_local)
         self._ignored = Ignored(rules.ignore)
         self._index = Index(recording, self._account.claim, self._ignored)
         self._locks = (os.getpid(), threading.RLock())
@@ -162,7 +165,7 @@ class Rerun(Player):
                 return self._live(question)
             while (entry := self._index.call(question)) is not None:
                 if at is not None and entry.number >= at:
-                    return self._live(question)
+                    return self._live(question, entry)
                 if self._index.take(entry):
                     return self._give(entry)
             return self._live(question) if is_open or self._is_past(at) else self._missed(question)
@@ -198,13 +201,29 @@ class Rerun(Player):
             if changes:
                 self._note("result", entry.label, entry, changes)
 
-    def spent(self, cost: int | None) -> None:
-        """Counts what live calls cost."""
+    def admit(self, call: Live, *, waits: bool) -> bool:
+        """Whether a live call may go out now; False when it must wait for others. Raises `BudgetExceeded` at a cap."""
+        assert isinstance(call, Out)
         with self._lock:
-            if cost is None:
+            try:
+                if not self._spending.admit(call, waits=waits):
+                    return False
+            except BudgetExceeded as error:
+                self._note("capped", f"a call to {path_of(call.url)}", None, note=str(error), resolution="stopped")
+                raise
+            self._is_live = True
+            self._count("live_calls")
+            return True
+
+    def spent(self, call: Live, cost: int | None, *, is_paid: bool) -> None:
+        """Counts what a live call cost."""
+        assert isinstance(call, Out)
+        with self._lock:
+            if is_paid and cost is None:
                 self._count("unpriced_calls")
-            else:
+            elif is_paid and cost is not None:
                 self._count("live_cost", cost)
+            self._spending.ended(call, cost, is_paid=is_paid)
 
     def given_up(self, recorded: Recorded, attempts: int) -> ReplayDiverged:
         """Notes that a call was tried less often than it was when it was recorded."""
@@ -264,33 +283,16 @@ class Rerun(Player):
         claimed = self._account.claimed()
         return all(e.used or e.step.span_id in claimed for e in self._recording.calls if e.number < at)
 
-    def _live(self, question: Question) -> Live:
-        """The call goes out, under a fork with the changes that were given. Raises `BudgetExceeded` at a cap."""
-        try:
-            self._check_caps(question)
-        except BudgetExceeded as error:
-            self._note("capped", f"a call to {path_of(question.url)}", None, note=str(error), resolution="stopped")
-            raise
-        self._is_live = True
-        self._count("live_calls")
+    def _live(self, question: Question, like: Entry | None = None) -> Live:
+        """The call may go out, when no cap forbids it, under a fork with the changes that were given."""
         edits = self._rules.changes.edits if question.api != "generic" else {}
         if question.api == "openai_embeddings":
             edits.pop("model", None)
-        return Live((lambda body: edit(body, edits)) if edits else None)
-
-    def _check_caps(self, question: Question) -> None:
-        """Raise before a call goes out that a cap forbids."""
-        calls, cost, sent = self._rules.max_calls, self._rules.max_cost, self.report.live_calls
-        if self._rules.only_local and not is_loopback(origin := origin_of(question.url)):
-            raise BudgetExceeded(f"Stopped at a call to {show_origin(origin)}: the recorded calls went to this machine; nobody "
-                                 "has confirmed that others may go out. --yes does.")
-        if cost is not None and self._account.total("live_cost") >= cost:
-            raise BudgetExceeded(f"Stopped at the cap on cost after {sent} live calls. Raise --max-cost to let more out.")
-        if cost is not None and self._account.total("unpriced_calls"):
-            raise BudgetExceeded("Stopped after a live call whose cost nobody knows (a model without a price, or an answer "
-                                 "without usage), so that --max-cost cannot be kept. Use --max-calls instead.")
-        if calls is not None and not any(self._account.claim(f"live-{n}") for n in range(sent, calls)):
-            raise BudgetExceeded(f"Stopped at the cap of {calls} live calls. Raise --max-calls to let more out.")
+        expected = None
+        if self._spending.counts_money:
+            like = like or self._index.nearest_call(question) or self._index.used(question)
+            expected = self._spending.expected(question, edits, like.step if like is not None else None)
+        return Out((lambda body: edit(body, edits)) if edits else None, question.url, expected)
 
     def _missed(self, question: Question) -> Recorded | Live:
         nearest = self._index.nearest_call(question)
