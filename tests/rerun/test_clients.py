@@ -123,6 +123,42 @@ def test_an_async_client_with_a_transport_of_its_own_is_answered(recorded: Path,
     assert (found, sent) == ("one two three", [])
 
 
+@pytest.mark.parametrize("is_stream", [False, True], ids=["before the answer", "in its midst"])
+@pytest.mark.parametrize("raised", [TimeoutError("slow"), ConnectionResetError(104, "reset by peer"), OSError("gone"), ValueError("odd"),
+                                    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad")], ids=lambda error: type(error).__name__)
+def test_what_a_transport_raised_is_raised_again(tmp_path: Path, raised: Exception, is_stream: bool) -> None:
+    """In an SDK that hands on what its HTTP library does not know; one that wraps it says so by the type."""
+    http = library()
+
+    class Body(http.SyncByteStream):  # type: ignore[misc]
+        def __iter__(self) -> Any:
+            yield b'data: {"id":"a","object":"chat.completion.chunk","created":1,"model":"gpt-4o-mini","choices":[]}\n\n'
+            raise raised
+
+    def answer(request: Any) -> Any:
+        if is_stream:
+            return http.Response(200, headers={"content-type": "text/event-stream"}, stream=Body())
+        raise raised
+
+    def program() -> list[Any]:
+        out: list[Any] = []
+        with openai.OpenAI(base_url=NOWHERE, api_key="x", http_client=http.Client(transport=http.MockTransport(answer)),
+                           max_retries=0) as client:
+            try:
+                out += [chunk.id for chunk in client.chat.completions.create(**HELLO, stream=True)]
+            except Exception as error:
+                out += [type(error).__name__, isinstance(error, type(raised)), str(error), getattr(error, "errno", None)]
+        return out
+
+    with recording(tmp_path), otel_llm.session("s"):
+        before = program()
+
+    with otel_llm.replaying("s", store=tmp_path) as rerun:
+        after = program()
+
+    assert (after, rerun.report.outcome) == (before, "same")
+
+
 def test_suppressed_instrumentation_opens_no_way_out(recorded: Path) -> None:
     sent = Sent()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from typing import Any, get_args, get_origin, get_type_hints
@@ -21,6 +22,7 @@ AS_JSON = (None, Any, str, int, float, bool, dict, list, type(None))
 """Annotations that JSON meets by itself, and what a function without annotation has."""
 ONE_BY_ONE = (Iterable, Iterator, Generator, AsyncIterable, AsyncIterator, AsyncGenerator)
 """Annotations of what gives its items one by one; on the tape it is a list."""
+_NUMBERED = re.compile(r"\[Errno (\d+)\] (.*)", re.DOTALL)
 
 
 def value_of(given: Recorded, function: Callable[..., Any]) -> Any:
@@ -61,6 +63,24 @@ def exception_of(given: Recorded, function: Callable[..., Any]) -> BaseException
     found = found or _loaded(module, qualified)
     if found is None:
         found = type(name.rpartition(".")[2] or "Error", (Exception,), {"__module__": module or __name__})
+    error = _saying(found, message)
+    if error is None:
+        raise NotReplayable(f"its recorded exception {name} cannot be made again ({message[:100]})")
+    return error
+
+
+def builtin_error(name: str | None, message: str | None) -> Exception | None:
+    """An exception of Python's own that says this, an `OSError` with its number; None where the name is of no such class."""
+    found = getattr(builtins, name or "", None)
+    if not isinstance(found, type) or not issubclass(found, Exception):
+        return None
+    number = _NUMBERED.fullmatch(message or "") if issubclass(found, OSError) else None
+    error = found(int(number[1]), number[2]) if number is not None else _saying(found, message or "")
+    return error if isinstance(error, Exception) else None
+
+
+def _saying(found: type[BaseException], message: str) -> BaseException | None:
+    """An exception of a class, or of one like it, that says these words; None where there can be none."""
     for kind in (found, *_speaking(found, message)):
         try:
             error: BaseException = kind.__new__(kind, message)
@@ -69,7 +89,7 @@ def exception_of(given: Recorded, function: Callable[..., Any]) -> BaseException
                 return error
         except Exception:  # a class that cannot be made without its own arguments
             continue
-    raise NotReplayable(f"its recorded exception {name} cannot be made again ({message[:100]})")
+    return None
 
 
 def _speaking(kind: type[BaseException], message: str) -> list[type[BaseException]]:

@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from otel_llm import semconv
+from otel_llm.capture.outcomes import builtin_error
 from otel_llm.capture.patching import Patches
 from otel_llm.values.errors import NotReplayable, ReplayError
 from otel_llm.values.playback import Live, Question, Recorded
@@ -203,6 +204,8 @@ def _response(call: LiveCall, given: Recorded, request: Any, *, is_async: bool) 
         kind = step.error_type
         if kind is None or was_stopped(kind):
             return None
+        if (error := builtin_error(kind, step.error_message)) is not None:
+            return error
         name = "ReadTimeout" if "Timeout" in kind else "ConnectError"
         return getattr(http, name)(step.error_message or f"as recorded: {kind}", request=request)
     headers = [(name, value.encode("latin-1", "replace"))  # as it was read; of text the HTTP library takes ASCII alone
@@ -241,7 +244,7 @@ def _broken(call: LiveCall, given: Recorded, request: Any) -> Exception | None:
     if found is not None and issubclass(found, Exception):
         error: Exception = found(given.step.error_message or "as recorded", request=request)
         return error
-    return None
+    return builtin_error(kind, given.step.error_message)
 
 
 def _library(kind: type) -> ModuleType:
