@@ -159,6 +159,39 @@ def test_what_a_transport_raised_is_raised_again(tmp_path: Path, raised: Excepti
     assert (after, rerun.report.outcome) == (before, "same")
 
 
+def test_a_stream_that_broke_with_an_error_of_a_class_that_nobody_else_has_breaks_again(tmp_path: Path) -> None:
+    http = library()
+
+    class Odd(Exception):
+        """Of the transport's own."""
+
+    class Body(http.SyncByteStream):  # type: ignore[misc]
+        def __iter__(self) -> Any:
+            yield b'data: {"id":"a","object":"chat.completion.chunk","created":1,"model":"gpt-4o-mini","choices":[]}\n\n'
+            raise Odd("how odd")
+
+    def answer(request: Any) -> Any:
+        return http.Response(200, headers={"content-type": "text/event-stream"}, stream=Body())
+
+    def program() -> list[str]:
+        with openai.OpenAI(base_url=NOWHERE, api_key="x", http_client=http.Client(transport=http.MockTransport(answer))) as client:
+            out: list[str] = []
+            try:
+                out.extend(chunk.id for chunk in client.chat.completions.create(**HELLO, stream=True))
+            except Exception as error:
+                out += [type(error).__name__, str(error)]
+            return out
+
+    with recording(tmp_path), otel_llm.session("s"):
+        before = program()
+
+    with otel_llm.replaying("s", store=tmp_path):
+        after = program()
+
+    assert before == ["a", "Odd", "how odd"]
+    assert after in (["a", "ReadError", "how odd"], ["a", "APIConnectionError", "Connection error."]), "as the SDK has it"
+
+
 def test_suppressed_instrumentation_opens_no_way_out(recorded: Path) -> None:
     sent = Sent()
 

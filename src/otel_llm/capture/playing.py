@@ -240,11 +240,19 @@ def _broken(call: LiveCall, given: Recorded, request: Any) -> Exception | None:
         return player.beyond(given, "the program reads on where it stopped reading when it was recorded")
     if was_stopped(kind):
         return player.beyond(given, "the program reads on where it was stopped when it was recorded")
-    found: Any = getattr(_library(type(request)), kind, None) if kind else None
-    if found is not None and issubclass(found, Exception):
-        error: Exception = found(given.step.error_message or "as recorded", request=request)
+    if (error := builtin_error(kind, given.step.error_message)) is not None or not kind:
         return error
-    return builtin_error(kind, given.step.error_message)
+    http: Any = _library(type(request))
+    found: Any = getattr(http, kind, http.ReadError if _is_class(kind) else None)
+    is_error = isinstance(found, type) and issubclass(found, Exception)
+    broke: Exception | None = found(given.step.error_message or f"as recorded: {kind}", request=request) if is_error else None
+    return broke
+
+
+def _is_class(name: str) -> bool:
+    """True of a name that a class of exceptions has, and not of what providers call errors inside an answer: `server_error`."""
+    last = name.rpartition(".")[2]
+    return last[:1].isupper() and last.isalnum()
 
 
 def _library(kind: type) -> ModuleType:
