@@ -248,6 +248,29 @@ class TestForCI:
         assert (both.returncode, both.stdout) == (2, "")
         assert both.stderr == "otel-llm: --json and --junit - would both write to standard output; give one of them a file.\n"
 
+    def test_a_host_that_was_held_off_is_named_in_every_report_of_a_rerun_that_is_the_same(
+        self, tmp_path: Path, program: list[str]
+    ) -> None:
+        """A library that phones home, and lives with it when it cannot, does not make a program another one."""
+        place, file, second = Path(program[1]), tmp_path / "rerun.xml", traces(tmp_path / "store")[1]
+        place.write_text(place.read_text() + """
+import contextlib, socket
+with contextlib.suppress(OSError):
+    socket.create_connection(("telemetry.invalid", 443))
+""")
+        said = "Held off the network: telemetry.invalid (--allow-host lets the program reach a host)."
+
+        terminal = rerun(tmp_path / "store", second, "--no-record", "--junit", str(file), "--", *program)
+        as_json = rerun(tmp_path / "store", second, "--no-record", "--json", "--", *program)
+        on_github = rerun(tmp_path / "store", second, "--no-record", "--github", "--", *program)
+
+        assert (terminal.returncode, as_json.returncode, on_github.returncode) == (0, 0, 0)
+        assert said in terminal.stderr
+        assert (json.loads(as_json.stdout)["outcome"], json.loads(as_json.stdout)["held_off"]) == ("same", ["telemetry.invalid"])
+        assert [found.text for found in ET.fromstring(file.read_text()).iter("system-out")] == [said]
+        assert on_github.stdout.splitlines() == [
+            f"::notice title=rerun of user-42::same: 1 of 1 call answered from the recording%0A{said}"]
+
     def test_github_gets_an_annotation_for_each_difference_and_obeys_nothing_that_was_captured(
         self, tmp_path: Path, program: list[str]
     ) -> None:

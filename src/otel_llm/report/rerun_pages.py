@@ -12,7 +12,8 @@ from otel_llm.report.junit import MAX_TEXT, as_attribute, junit, legal
 
 
 def rerun_junit(report: Report) -> str:
-    """The file, as text that is to be written in UTF-8. The case fails with every difference as its text."""
+    """The file, as text that is to be written in UTF-8. The case fails with every difference as its text. One that passes says
+    which hosts were held off."""
     name = as_attribute(", ".join(report.session_ids))
     suite = ET.Element("testsuite", {
         "name": f"{report.mode} of {name}", "tests": "1", "failures": str(report.exit_code), "errors": "0", "skipped": "0",
@@ -22,6 +23,8 @@ def rerun_junit(report: Report) -> str:
         head, _, rest = report.text.partition("\n")
         failure = ET.SubElement(case, "failure", {"message": as_attribute(head), "type": report.outcome})
         failure.text = legal(safe(rest))[:MAX_TEXT]
+    elif report.held_off:
+        ET.SubElement(case, "system-out").text = legal(safe(report.held_off_text))[:MAX_TEXT]
     return junit([], first=[suite])
 
 
@@ -32,5 +35,5 @@ def rerun_github(report: Report) -> Iterator[str]:
         yield command("error", difference.text, {"title": name})
     more = len(report.differences) + report.unlisted - MAX_ANNOTATIONS
     rest = f" {more} more differences have no annotation." if more > 0 else ""
-    yield command("error" if report.exit_code else "notice", report.text.partition("\n")[0] + rest,
-                  {"title": f"{report.mode} of {name}"})
+    said = [report.text.partition("\n")[0] + rest, report.held_off_text]
+    yield command("error" if report.exit_code else "notice", "\n".join(filter(None, said)), {"title": f"{report.mode} of {name}"})

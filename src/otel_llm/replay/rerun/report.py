@@ -131,8 +131,15 @@ class Report:
         head = f"{self.outcome}: " + ", ".join([counts, *filter(None, more)])
         rest = [f"and {self.unlisted} more differences"] if self.unlisted else []
         if self.held_off:
-            rest.append(f"Held off the network: {', '.join(self.held_off)} (--allow-host lets the program reach a host).")
+            rest.append(self.held_off_text)
         return "\n".join([head, *(_times(text, many) for text, many in Counter(d.text for d in self.differences).items()), *rest])
+
+    @property
+    def held_off_text(self) -> str:
+        """Which hosts were not reached; empty when there were none. That is no difference where the program lived with it: a
+        library that phones home makes it no other program."""
+        hosts = ", ".join(self.held_off)
+        return f"Held off the network: {hosts} (--allow-host lets the program reach a host)." if hosts else ""
 
     def as_json(self) -> dict[str, Any]:
         """All of it; `differences` as `Difference.as_json` has them."""
