@@ -85,7 +85,8 @@ def begin(path: str) -> None:
         _answer_children(player)
         account.tell({"begin": {
             "mode": player.report.mode, "session_ids": recording.session_ids, "new_session_id": plan.new_session_id,
-            "recorded_calls": len(recording.calls), "steps": recording.free()}})
+            "recorded_calls": len(recording.calls), "steps": recording.free(),
+            "absent_tools": player.report.absent_tools}})
     except Exception as error:
         account.tell({"failed": str(error), "exit_code": getattr(error, "exit_code", 3)})
         if not account.is_open:

@@ -287,10 +287,34 @@ class TestWhatIsMeant:
 
         assert (run.returncode, run.stderr.strip()) == (code, f"otel-llm: {says}")
 
-    def test_a_live_tool_that_is_not_in_the_recording_is_named(self, terminal: Terminal) -> None:
-        run = terminal("replay", "rerun", "agent-1", "--no-record", "--live-tool", "wether", *agent())
+    @pytest.mark.parametrize("verb", [["rerun"], ["fork", "--at", "10"]], ids=lambda verb: verb[0])
+    def test_a_live_tool_that_neither_the_recording_nor_the_program_has_is_named_at_the_end(
+        self, terminal: Terminal, verb: list[str]
+    ) -> None:
+        """It is no error: the option says what may run, for all sessions of a program, and not each of them has every tool."""
+        said = "Nothing ran by --live-tool wether: no tool of that name was called, nor is one in the recording, which has documents, weather."
 
-        assert "No tool wether is in the recording; it has documents, weather." in run.stderr
+        run = terminal("replay", *verb, "agent-1", "--live-tool", "wether", *agent(), env={"OPENAI_API_KEY": "sk-x"})
+        as_json = terminal("replay", *verb, "agent-1", "--live-tool", "wether", "--live-tool", "weather", "--json", *agent(),
+                           env={"OPENAI_API_KEY": "sk-x"})
+
+        assert (run.returncode, run.stderr.partition("tools ran")[2].count(said)) == (0, 1), run.stderr
+        assert (as_json.returncode, json.loads(as_json.stdout)["absent_tools"]) == (0, ["wether"])
+
+    def test_a_live_tool_that_is_new_in_the_program_runs_and_nothing_is_said_of_it(self, terminal: Terminal, tmp_path: Path) -> None:
+        other = tmp_path / "other.py"
+        other.write_text(AGENT.read_text().replace('if __name__ ==', """
+@otel_llm.tool
+def brand_new() -> str:
+    return "here"
+
+print(brand_new(), file=sys.stderr)
+
+if __name__ =="""))
+
+        run = terminal("replay", "rerun", "agent-1", "--no-record", "--live-tool", "brand_new", "--", sys.executable, str(other))
+
+        assert (run.returncode, "here\n" in run.stderr, "--live-tool" in run.stderr) == (0, True, False), run.stderr
 
     def test_a_fork_at_a_call_sends_nothing_before_it(self, recorded: Recorded, terminal: Terminal) -> None:
         before = recorded.sim.count.total()

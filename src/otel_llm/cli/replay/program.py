@@ -73,17 +73,6 @@ def _session(app: App, given: str) -> str:
     return source
 
 
-def check_live_tools(app: App, ids: tuple[str, ...], live_tools: tuple[str, ...]) -> None:
-    """A word about tools that are to run live and are not in the recording: new ones, or slips of the pen."""
-    if not live_tools or any(is_session_file(one) for one in ids):
-        return
-    known = {step.name.rpartition(" ")[2] for one in ids for step in steps_of(app.store, one)[1]
-             if step.kind in ("tool", "retrieval")}
-    for name in live_tools:
-        if name != "*" and name not in known:
-            note(f"No tool {line(name)} is in the recording; it has {', '.join(map(line, sorted(known))) or 'none'}.")
-
-
 def run_program(
     app: App, plan: Plan, command: tuple[str, ...], reports: Reports, *, expected_exit: int
 ) -> Report:

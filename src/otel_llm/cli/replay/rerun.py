@@ -18,7 +18,7 @@ from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.filters import read_usd
 from otel_llm.cli.ids import id_argument
 from otel_llm.cli.replay import going_live
-from otel_llm.cli.replay.program import Program, check_live_tools, run_program, sessions_of
+from otel_llm.cli.replay.program import Program, run_program, sessions_of
 from otel_llm.cli.reports import Reports, report_options
 from otel_llm.replay.rerun.plan import Plan
 from otel_llm.replay.rerun.player import POLICIES, Policy, Rules, Speed
@@ -62,7 +62,6 @@ def rerun(
     reports = Reports(**asked)
     reports.check()
     ids = sessions_of(app, (given, *more), files=True)
-    check_live_tools(app, ids, live_tools)
     if policy == "record-new" and command:
         calls = [] if any(map(is_session_file, ids)) else [entry.step for entry in load(app.store, ids, run).calls]
         is_confirmed = going_live.confirm(app, "At calls that are not in the recording", calls, None, is_confirmed=is_confirmed)

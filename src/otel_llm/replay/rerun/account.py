@@ -6,7 +6,7 @@ what it did, and a fork need not know that it is one.
 
     claim-SPAN_ID      somebody has got this step (claim-live-N: the Nth live call went out)
     told-PID.jsonl     {"begin": {…}} {"add": {"answered_calls": 1}} {"difference": {…}} {"failed": "…", "exit_code": 3}
-                       {"over": true}, {"held": 75000000}: so much more (or less) money is held for calls under way
+                       {"ran": "lookup"} {"over": true} {"held": 75000000}, so much more, or less, for calls under way
     lock               whoever holds it decides whether a live call may go out
 """
 

@@ -106,6 +106,8 @@ class Rerun(Player):
         self._is_live = self._is_finished = False
         new_id = new_session_id or f"sess-{secrets.token_hex(8)}"
         self.report = Report("fork" if rules.is_fork else "rerun", recording.session_ids, new_id, len(recording.calls))
+        tools = sorted({e.name for e in recording.entries if e.step.kind in ("tool", "retrieval")})
+        self.report.absent_tools = {name: tools for name in rules.live_tools if name not in ("*", *tools)}
         self._attributes = {
             semconv.GEN_AI_CONVERSATION_ID: new_id, semconv.SESSION_ID: new_id,
             semconv.JAEGER_EVAL_TRIAL_ID: new_id, semconv.JAEGER_EVAL_ITERATION_INDEX: 0,
@@ -175,6 +177,8 @@ class Rerun(Player):
         with self._lock:
             if name in self._rules.live_tools or "*" in self._rules.live_tools:
                 self._count("live_tools")
+                if self.report.absent_tools.pop(name, None) is not None:
+                    self._account.tell({"ran": name})
                 return None
             while (entry := self._index.function(kind, name, arguments, place, again=self._is_live)) is not None:
                 if self._is_live and _missing(entry):

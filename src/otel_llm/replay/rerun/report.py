@@ -73,6 +73,8 @@ class Report:
     """Recorded calls behind the point where the program stopped."""
     held_off: list[str] = field(default_factory=list)
     """Hosts that the program wanted to reach while its network was closed."""
+    absent_tools: dict[str, list[str]] = field(default_factory=dict)
+    """Tools that were to run live, and that the program did not call and the recording does not have; with those that it has."""
 
     def add(self, name: str, more: int) -> None:
         """Count more of something: the name of a field."""
@@ -84,6 +86,7 @@ class Report:
             self.differences.append(_difference(event["difference"]))
         if event.get("held_off", "") not in ("", *self.held_off):
             self.held_off.append(event["held_off"])
+        self.absent_tools.pop(event.get("ran", ""), None)
         if "failed" in event:
             self.differences.append(Difference("program", "a process of the program", note=event["failed"]))
         for name, more in event.get("add", {}).items():
@@ -132,6 +135,8 @@ class Report:
         rest = [f"and {self.unlisted} more differences"] if self.unlisted else []
         if self.held_off:
             rest.append(self.held_off_text)
+        rest += [f"Nothing ran by --live-tool {name}: no tool of that name was called, nor is one in the recording, which has "
+                 f"{', '.join(known) or 'none'}." for name, known in self.absent_tools.items()]
         return "\n".join([head, *(_times(text, many) for text, many in Counter(d.text for d in self.differences).items()), *rest])
 
     @property
@@ -148,6 +153,7 @@ class Report:
                 "answered_calls": self.answered_calls, "live_calls": self.live_calls, "answered_tools": self.answered_tools,
                 "live_tools": self.live_tools, "live_cost_pico_usd": self.live_cost, "unpriced_calls": self.unpriced_calls,
                 "unreached": self.unreached, "unlisted": self.unlisted, "held_off": list(self.held_off),
+                "absent_tools": list(self.absent_tools),
                 "differences": [difference.as_json() for difference in self.differences]}
 
 
@@ -158,6 +164,7 @@ def told(events: Iterable[Mapping[str, Any]], claimed: Collection[str], program_
     if said is None:
         return None
     report = Report(said["mode"], tuple(said["session_ids"]), said["new_session_id"], said["recorded_calls"])
+    report.absent_tools = dict(said["absent_tools"])
     for event in events:
         report.take(event)
     report.conclude([(span_id, label) for span_id, label in said["steps"] if span_id not in claimed], program_error)
