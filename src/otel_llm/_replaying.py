@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from otel_llm import _setup
 from otel_llm._environment import HIDES, PLAN, STORE, hidden_by, python_path, without_ours
-from otel_llm.replay.rerun import children, seams
+from otel_llm.replay.rerun import children, ending, seams
 from otel_llm.replay.rerun.account import Account
 from otel_llm.replay.rerun.network import Gate
 from otel_llm.replay.rerun.plan import Plan, read_plan
@@ -83,6 +83,7 @@ def begin(path: str) -> None:
         if not plan.rules.may_go_out and (place := base_url(recording)) is not None:
             os.environ.setdefault("OPENAI_BASE_URL", place)
         _answer_children(player)
+        ending.show_where_it_asked()
         account.tell({"begin": {
             "mode": player.report.mode, "session_ids": recording.session_ids, "new_session_id": plan.new_session_id,
             "recorded_calls": len(recording.calls), "steps": recording.free(),

@@ -89,6 +89,40 @@ def test_processes_side_by_side_that_ask_the_same_get_one_answer_each(program: P
     assert (code, report["outcome"], report["answered_calls"], report["differences"]) == (0, "same", 3, [])
 
 
+ANSWER = """
+import sys, traceback, ask
+
+def answer(words):
+    return ask.ask(words)
+
+"""
+
+
+def shown(program: Program, code: str) -> tuple[int, list[str]]:
+    """The exit code of a rerun that asks something else, and the functions in tracebacks that were printed: of others than the
+    program `below`."""
+    recorded = program(ANSWER + 'answer("one")')
+    recorded.write(ANSWER + code)
+    done = recorded.terminal("replay", "rerun", recorded.session_ids[0], "--no-record", "--", sys.executable, "program.py")
+    assert "\ncall 1 (chat gpt-4o-mini) asks something else" in done.stderr
+    places = [line.split('"') for line in done.stderr.splitlines() if line.strip().startswith('File "')]
+    return done.returncode, [rest.rpartition(" ")[2] if Path(place).parent == recorded.folder else "below" for _, place, rest in places]
+
+
+class TestTheTracebackOfAProgramThatWasStopped:
+    @pytest.mark.parametrize("hook", ["", "before = sys.excepthook\nsys.excepthook = lambda *error: before(*error)\n"])
+    def test_ends_where_the_program_asked(self, program: Program, hook: str) -> None:
+        assert shown(program, hook + 'answer("two")') == (1, ["<module>", "answer", "ask"])
+
+    @pytest.mark.parametrize("code", [
+        "try:\n    answer('two')\nexcept Exception:\n    traceback.print_exc()",
+        "sys.excepthook = traceback.print_exception\nanswer('two')"], ids=["caught", "hook of its own"])
+    def test_is_whole_where_the_program_looks_at_it(self, program: Program, code: str) -> None:
+        _, places = shown(program, code)
+
+        assert (places[:3], places[-1]) == (["<module>", "answer", "ask"], "below")
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_of_multiprocessing_are_answered_and_reported(program: Program, method: str) -> None:
     recorded = program(f"""

@@ -8,5 +8,6 @@
     account       what was given, by all processes of a program together
     report        the same, diverged, regressed or stopped, and where
     network       closed; `children`: processes that the program starts are answered too, whatever environment they get
+    ending        the error that stopped the program, shown where it asked
     seams         clock, random numbers and ids as they were
 """
