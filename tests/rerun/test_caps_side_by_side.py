@@ -172,3 +172,14 @@ def test_nothing_goes_out_under_a_cap_on_cost_when_the_price_is_not_known(tmp_pa
     assert [difference["note"] for difference in report["differences"]] == [
         "The price of the next call (my-own-model) is unknown, so that --max-cost cannot be kept. 0 live calls went out. "
         "Use --max-calls instead."]
+
+
+def test_a_call_that_got_no_answer_is_named_among_what_keeps_a_cap_on_cost_from_being_kept(tmp_path: Path, provider: Provider) -> None:
+    recorded = Recorded(tmp_path, provider, SETUP + 'with otel_llm.session("s"): ask(1); ask(2)')
+    provider.decide = lambda body: None
+    done = recorded.terminal("replay", "fork", "s", "--at", "1", "--max-cost", "1", "--json", "--", sys.executable, "program.py")
+
+    report = json.loads(done.stdout)
+    assert (report["outcome"], report["live_calls"], [difference["note"] for difference in report["differences"]]) == ("stopped", 1, [
+        "Stopped after a live call whose cost nobody knows (no answer, or one without usage or of a model without a price), so that "
+        "--max-cost cannot be kept. Use --max-calls instead."])

@@ -100,8 +100,8 @@ class Spending:
 
     def _has_money(self, call: Out, expected: Expected, *, waits: bool) -> bool:
         if self._account.total("unpriced_calls"):
-            raise BudgetExceeded("Stopped after a live call whose cost nobody knows (a model without a price, or an answer "
-                                 "without usage), so that --max-cost cannot be kept. Use --max-calls instead.")
+            raise BudgetExceeded("Stopped after a live call whose cost nobody knows (no answer, or one without usage or of a "
+                                 "model without a price), so that --max-cost cannot be kept. Use --max-calls instead.")
         budget, total = self._budget(), self._account.total
         held = budget.held
         budget.calls, budget.cost = total("live_calls"), total("live_cost") + total("held") - held
