@@ -1,6 +1,7 @@
 """The floors of the house: imports go downwards only, and never between siblings of knowledge, edges and uses.
 
-    5  doors      cli, report, demo, testing, _setup, _configurator, otel_llm itself
+    5  doors      cli, demo, testing, _setup, _configurator, otel_llm itself
+       words      report, and text below it: how what was found out looks
     4  uses       replay, evals, …
     3  edges      capture, store
     2  knowledge  adapters, dialects, otlp, pricing, redaction   (semconv just below them)
@@ -20,12 +21,12 @@ ROOT = Path(otel_llm.__file__).parent
 FLOORS = {
     "values": 10, "_version": 10, "semconv": 20, "adapters": 25, "otlp": 25, "dialects": 25, "pricing": 25, "redaction": 25,
     "capture": 30, "store": 30, "replay": 40, "prompts": 40, "evals": 40, "review": 40, "analytics": 40, "alerts": 40,
-    "access": 40, "transfer": 40, "collector_config": 40, "cli": 50, "server": 50, "testing": 50, "demo": 50, "pytest_plugin": 50, "_setup": 50, "_replaying": 50, "report": 50,
+    "access": 40, "transfer": 40, "collector_config": 40, "text": 45, "report": 47, "cli": 50, "server": 50, "testing": 50, "demo": 50, "pytest_plugin": 50, "_setup": 50, "_replaying": 50,
     "_configurator": 50, "_auto": 50, "_environment": 50, "": 50}
 SIBLINGS_MAY_MEET = {10, 50}
 FOREIGN = {
     "values": set(), "semconv": set(), "adapters": set(), "redaction": set(), "pricing": {"genai_prices"}, "otlp": {"opentelemetry", "google"}, "transfer": {"pyarrow"},
-    "replay": {"time_machine"}, "evals": set(), "report": set(), "capture": {"opentelemetry", "brotli", "brotlicffi", "zstandard", "compression"},
+    "replay": {"time_machine"}, "evals": set(), "text": {"rich"}, "report": set(), "capture": {"opentelemetry", "brotli", "brotlicffi", "zstandard", "compression"},
     "store": {"opentelemetry", "zstandard", "compression", "platformdirs"}, "testing": {"brotli", "zstandard"},
     "cli": {"click", "rich", "openai", "opentelemetry"}}
 MODULES = sorted(ROOT.rglob("*.py"))

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from cli.terminal import NOW
-from otel_llm.cli import numbers
 from otel_llm.cli.filters import read_time, read_usd
-from otel_llm.cli.output import clip, cut
-from otel_llm.cli.safe import json_text, line, safe
-from otel_llm.cli.table import Column, aligned, tab_separated
+from otel_llm.text import numbers
+from otel_llm.text.lines import clip, cut
+from otel_llm.text.safe import json_text, line, safe
+from otel_llm.text.table import Column, aligned, tab_separated
 from otel_llm.values.errors import ConfigError
 
 S = 10**9

@@ -6,8 +6,8 @@ import re
 
 from hypothesis import given, settings
 
-from otel_llm.cli.safe import safe
 from otel_llm.report.github import MAX_ANNOTATIONS, command, github, stopped
+from otel_llm.text.safe import safe
 from otel_llm.values.comparison import Comparison, Pair
 from report.hostile import comparison, comparisons, text
 

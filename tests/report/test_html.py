@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import given, settings
 
-from otel_llm.cli.safe import line
 from otel_llm.report.html import MAX_PAIRS, html
+from otel_llm.text.safe import line
 from otel_llm.values.comparison import Comparison, Pair, Side, StepRef, TextDiff
 from report.hostile import HOSTILE, comparison, comparisons
 

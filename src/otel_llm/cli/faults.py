@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from otel_llm.cli.safe import safe
+from otel_llm.text.safe import safe
 from otel_llm.values.errors import OtelLLMError
 
 INTERRUPTED = 130

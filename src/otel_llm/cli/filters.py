@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from otel_llm.cli.numbers import PICO
+from otel_llm.text.numbers import PICO
 from otel_llm.values.errors import ConfigError
 from otel_llm.values.session import Filter
 from otel_llm.values.store import Store

@@ -17,9 +17,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from otel_llm.cli.app import app_of
-from otel_llm.cli.numbers import cost, plural
-from otel_llm.cli.safe import line
 from otel_llm.replay import reading
+from otel_llm.text.numbers import cost, plural
+from otel_llm.text.safe import line
 from otel_llm.transfer.session_file import SUFFIX
 from otel_llm.values.errors import ConfigError, NotFound
 from otel_llm.values.session import LISTED, Filter, Ref, Step

@@ -1,7 +1,7 @@
 """Where text goes: whether it has colour, how wide it may be, and whether a pager shows it.
 
 Text is made of lines, and a line of pieces: `(text, style)`, where a style is a word of the table below or empty. What is
-captured has passed `otel_llm.cli.safe` before it becomes a piece. Standard output holds the answer and nothing else; notes and
+captured has passed `otel_llm.text.safe` before it becomes a piece. Standard output holds the answer and nothing else; notes and
 progress go to standard error. Output that cannot be written (a full disk behind `>`) is trouble like that with the store.
 """
 
@@ -19,7 +19,8 @@ from typing import Any
 import click
 
 from otel_llm.cli.app import App
-from otel_llm.cli.safe import safe
+from otel_llm.text.lines import Line, cut
+from otel_llm.text.safe import safe
 from otel_llm.values.errors import OtelLLMError
 
 ENVIRONMENT: Mapping[str, str] = {
@@ -47,9 +48,6 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "tool": {"fg": "magenta", "bold": True},
     "system": {"fg": "yellow", "bold": True},
 }
-
-Piece = tuple[str, str]
-Line = Sequence[Piece]
 
 
 class Output:
@@ -149,40 +147,6 @@ def _paged(pager: list[str], text: str, environ: Mapping[str, str]) -> bool:
     except KeyboardInterrupt:
         process.wait()
     return True
-
-
-def width_of(text: str) -> int:
-    """Columns that a text takes on a terminal: two for a wide character, none for a joiner."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
-def clip(text: str, width: int) -> str:
-    """The text in at most so many columns, with an ellipsis where something is missing."""
-    if width_of(text) <= width:
-        return text
-    from rich.cells import set_cell_size
-
-    return set_cell_size(text, max(width - 1, 0)).rstrip() + "…" if width > 0 else ""
-
-
-def cut(pieces: Line, width: int) -> list[Piece]:
-    """A line in at most so many columns."""
-    if sum(width_of(text) for text, _ in pieces) <= width:
-        return list(pieces)
-    kept: list[Piece] = []
-    left = width
-    for text, style in pieces:
-        used = width_of(text)
-        if used >= left:
-            kept.append((clip(text, left) if used > left else clip(text + "…", left), style))
-            return kept
-        kept.append((text, style))
-        left -= used
-    return kept
 
 
 def note(text: str) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from otel_llm.cli.files import STDOUT, check_output, output_file
-from otel_llm.cli.output import Line, Output, note
-from otel_llm.cli.safe import json_text
+from otel_llm.cli.output import Output, note
 from otel_llm.report.github import stopped
+from otel_llm.text.lines import Line
+from otel_llm.text.safe import json_text
 from otel_llm.values.errors import ConfigError
 
 Command = Callable[..., Any]

@@ -180,7 +180,7 @@ def shared_options(*, hidden: bool) -> list[click.Parameter]:
 def _bare() -> None:
     context = click.get_current_context()
     if context.invoked_subcommand is None:
-        from otel_llm.cli.run.home import home
+        from otel_llm.cli.home import home
 
         home(context.find_object(App) or wired())
 

@@ -7,6 +7,8 @@
     page      its style
     suite_lines, suite_pages, bisect_lines
               the same for `otel-llm replay suite` and `bisect`
+    rerun_pages   the same for `otel-llm replay rerun`
+    diff_lines    two answers, for `otel-llm replay diff` and `reissue`
 
-Everything captured passes `otel_llm.cli.safe` on its way, and then the escaping of the format.
+Everything captured passes `otel_llm.text.safe` on its way, and then the escaping of the format.
 """

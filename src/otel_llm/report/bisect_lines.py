@@ -17,12 +17,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from otel_llm.cli import numbers
-from otel_llm.cli.output import Line
-from otel_llm.cli.safe import line
-from otel_llm.cli.table import Column, aligned
 from otel_llm.replay.suite.bisect import Found, Seen
 from otel_llm.report.suite_lines import USUAL_WIDTH, hundred, undecided_text, wrapped
+from otel_llm.text import numbers
+from otel_llm.text.lines import Line
+from otel_llm.text.safe import line
+from otel_llm.text.table import Column, aligned
 
 STYLES = {"good": "ok", "bad": "error", "unclear": "recovered"}
 

@@ -12,9 +12,9 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from otel_llm.cli.safe import safe
 from otel_llm.report.junit import message
 from otel_llm.report.lines import counts_text, name_of, pair_text, verdict
+from otel_llm.text.safe import safe
 from otel_llm.values.comparison import Comparison, Pair
 
 MAX_ANNOTATIONS = 10

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
-from otel_llm.cli import numbers
-from otel_llm.cli.safe import json_text, line, safe
 from otel_llm.report.lines import checks_text, counts_text, figures_of, name_of, remarks, score_text, status_text, verdict
 from otel_llm.report.page import POLICY, STYLE
+from otel_llm.text import numbers
+from otel_llm.text.safe import json_text, line, safe
 from otel_llm.values.comparison import Change, Comparison, Pair, TextDiff
 
 MAX_PAIRS = 2_000

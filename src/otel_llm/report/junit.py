@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
-from otel_llm.cli.safe import line, safe
 from otel_llm.report.lines import counts_text, name_of, pair_text, score_text, status_text, totals_text
+from otel_llm.text.safe import line, safe
 from otel_llm.values.comparison import Comparison, Pair
 
 MAX_TEXT = 20_000

@@ -22,10 +22,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from otel_llm.cli import numbers
-from otel_llm.cli.output import Line, Piece, cut, width_of
-from otel_llm.cli.replay.difflines import FIGURES, text_lines
-from otel_llm.cli.safe import json_text, line
+from otel_llm.report.diff_lines import FIGURES, text_lines
+from otel_llm.text import numbers
+from otel_llm.text.lines import Line, Piece, cut, width_of
+from otel_llm.text.safe import json_text, line
 from otel_llm.values.comparison import Change, Comparison, Pair, Side, Status, TextDiff
 from otel_llm.values.evaluation import Score
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
-from otel_llm.cli.safe import safe
 from otel_llm.replay.rerun.report import Report
 from otel_llm.report.github import MAX_ANNOTATIONS, command
 from otel_llm.report.junit import MAX_TEXT, as_attribute, junit, legal
+from otel_llm.text.safe import safe
 
 
 def rerun_junit(report: Report) -> str:

@@ -19,14 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from otel_llm.cli import numbers
-from otel_llm.cli.output import Line, Piece
-from otel_llm.cli.safe import line
-from otel_llm.cli.table import Column, aligned
 from otel_llm.replay.suite.results import Difference, FigureChange, Finding, Rate, Reasons, SuiteResult, VariantResult, Verdict
 from otel_llm.replay.suite.statistics import Interval
 from otel_llm.report.lines import MARKS, score_line
 from otel_llm.report.lines import wrapped as wrapped_lines
+from otel_llm.text import numbers
+from otel_llm.text.lines import Line, Piece
+from otel_llm.text.safe import line
+from otel_llm.text.table import Column, aligned
 from otel_llm.values.comparison import Comparison, Pair
 
 USUAL_WIDTH = 100

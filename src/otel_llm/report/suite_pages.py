@@ -12,12 +12,12 @@ from dataclasses import replace
 from html import escape
 from xml.etree import ElementTree as ET
 
-from otel_llm.cli.safe import line
 from otel_llm.replay.suite.results import SuiteResult, VariantResult
 from otel_llm.report.github import command, github
 from otel_llm.report.html import MAX_PAIRS, html
 from otel_llm.report.junit import as_attribute, junit
 from otel_llm.report.suite_lines import about, cell, p_text, points, rate_text, reasons_text, totals_text, verdict
+from otel_llm.text.safe import line
 from otel_llm.values.comparison import Comparison
 
 LEVELS = {"regressed": "error", "inconclusive": "warning", "pass": "notice", "baseline": "notice"}

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from otel_llm import semconv
-from otel_llm.cli import numbers
-from otel_llm.cli.output import Line
-from otel_llm.cli.safe import line
+from otel_llm.text import numbers
+from otel_llm.text.lines import Line
+from otel_llm.text.safe import line
 from otel_llm.values.errors import NotFound
 from otel_llm.values.session import SessionRow
 from otel_llm.values.store import Store

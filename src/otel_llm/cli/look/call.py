@@ -24,15 +24,16 @@ import click
 
 from otel_llm.adapters import by_name
 from otel_llm.adapters.sse import looks_like_sse, parse_events
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.ids import id_argument, resolve
 from otel_llm.cli.look.rows import LEFT_EARLY, state_text, step_json
 from otel_llm.cli.look.show_step import step_contents_json, step_in, step_lines
-from otel_llm.cli.output import Line, Output
-from otel_llm.cli.safe import json_text, line, safe
+from otel_llm.cli.output import Output
 from otel_llm.replay.reading import step_of
 from otel_llm.replay.view import is_left_early
+from otel_llm.text import numbers
+from otel_llm.text.lines import Line
+from otel_llm.text.safe import json_text, line, safe
 from otel_llm.values.errors import ConfigError, NotFound
 from otel_llm.values.session import Exchange, Step
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.filters import CALL_STATUS, check_where, filter_options, make_filter
 from otel_llm.cli.ids import with_sessions
@@ -16,6 +15,7 @@ from otel_llm.cli.look.sessions import nothing
 from otel_llm.cli.output import note
 from otel_llm.cli.table import drop_order, form_options, print_rows
 from otel_llm.replay.view import Totals
+from otel_llm.text import numbers
 
 
 @click.command(epilog=drop_order(call_columns(0)))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from otel_llm.cli import numbers
 from otel_llm.cli.look.rows import LEFT_EARLY, state_text, total
-from otel_llm.cli.output import Line
-from otel_llm.cli.safe import line, safe
 from otel_llm.replay.conversation import Entry
 from otel_llm.replay.reading import RecordedCall
 from otel_llm.replay.view import is_left_early
 from otel_llm.semconv import write_part
+from otel_llm.text import numbers
+from otel_llm.text.lines import Line
+from otel_llm.text.safe import line, safe
 from otel_llm.values.call import Media, Message, Other, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 from otel_llm.values.session import Step
 

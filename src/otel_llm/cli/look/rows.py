@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from otel_llm.cli import numbers
-from otel_llm.cli.table import Column
 from otel_llm.replay.view import is_left_early
+from otel_llm.text import numbers
+from otel_llm.text.table import Column
 from otel_llm.values.call import Cost, Usage
 from otel_llm.values.session import SessionRow, Step
 

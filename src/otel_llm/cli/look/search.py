@@ -6,14 +6,15 @@ from typing import Any
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.filters import CALL_STATUS, check_where, filter_options, make_filter
 from otel_llm.cli.ids import with_sessions
 from otel_llm.cli.look.rows import state_text, step_json, title_of
 from otel_llm.cli.look.sessions import nothing
 from otel_llm.cli.output import note
-from otel_llm.cli.table import Column, drop_order, form_options, print_rows
+from otel_llm.cli.table import drop_order, form_options, print_rows
+from otel_llm.text import numbers
+from otel_llm.text.table import Column
 from otel_llm.values.errors import ConfigError
 from otel_llm.values.session import Hit
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.filters import SESSION_STATUS, check_where, filter_options, make_filter
 from otel_llm.cli.ids import with_sessions
@@ -17,6 +16,7 @@ from otel_llm.cli.look.rows_order import SESSION_ORDERS, listed, make_order, ord
 from otel_llm.cli.output import note
 from otel_llm.cli.table import drop_order, form_options, print_rows
 from otel_llm.replay.view import add
+from otel_llm.text import numbers
 from otel_llm.values.session import LISTED, Filter, SessionKind, SessionRow
 
 NOT_LISTED = "what suites and judges made, and traces without a call, stand in --all"

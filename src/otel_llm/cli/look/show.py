@@ -24,12 +24,12 @@ from otel_llm.cli.look.show_step import step_contents_json, step_in, step_lines
 from otel_llm.cli.look.tree import head_lines, tree_lines
 from otel_llm.cli.output import Output
 from otel_llm.cli.replay.check import replayable_lines
-from otel_llm.cli.safe import safe
 from otel_llm.cli.table import print_json
 from otel_llm.replay.compare.answers import text_of
 from otel_llm.replay.conversation import conversation
 from otel_llm.replay.reading import recorded
 from otel_llm.replay.view import Node, Row, messages, view
+from otel_llm.text.safe import safe
 from otel_llm.values.errors import NotFound
 from otel_llm.values.session import Filter, Ref, Step
 

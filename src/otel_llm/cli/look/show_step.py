@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from otel_llm import semconv
-from otel_llm.cli import numbers
 from otel_llm.cli.look.chat import failure
 from otel_llm.cli.look.rows import state_text, step_json
-from otel_llm.cli.output import Line
-from otel_llm.cli.safe import json_text, line, safe
+from otel_llm.text import numbers
+from otel_llm.text.lines import Line
+from otel_llm.text.safe import json_text, line, safe
 from otel_llm.values.errors import NotFound
 from otel_llm.values.session import Ref, Step
 from otel_llm.values.store import Store

@@ -18,9 +18,11 @@ from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.filters import CALL_STATUS, filter_options, make_filter
 from otel_llm.cli.ids import with_sessions
 from otel_llm.cli.look.rows import step_json, tail_columns
-from otel_llm.cli.output import Output, Piece, clip, note, width_of
-from otel_llm.cli.safe import line
-from otel_llm.cli.table import GAP, Column, form_options, print_json, tab_separated
+from otel_llm.cli.output import Output, note
+from otel_llm.cli.table import form_options, print_json
+from otel_llm.text.lines import Piece, clip, width_of
+from otel_llm.text.safe import line
+from otel_llm.text.table import GAP, Column, tab_separated
 from otel_llm.values.session import Filter, Step
 from otel_llm.values.store import Store
 

@@ -19,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from otel_llm.cli import numbers
 from otel_llm.cli.look.rows import state_text, tags_text, title_of, words_of
-from otel_llm.cli.output import Line, Piece, clip, width_of
-from otel_llm.cli.safe import line
 from otel_llm.replay.view import Node, SessionView, is_failed
+from otel_llm.text import numbers
+from otel_llm.text.lines import Line, Piece, clip, width_of
+from otel_llm.text.safe import line
 from otel_llm.values.session import Step
 
 MOST_NAME = 44

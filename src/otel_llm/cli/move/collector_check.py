@@ -12,13 +12,13 @@ from typing import Any
 import click
 
 from otel_llm.cli.app import App, pass_app
-from otel_llm.cli.numbers import plural
 from otel_llm.cli.output import Output, note
-from otel_llm.cli.safe import line
 from otel_llm.cli.table import print_json
 from otel_llm.collector_config import binary
 from otel_llm.collector_config.lint import Finding
 from otel_llm.collector_config.lint import check as lint
+from otel_llm.text.numbers import plural
+from otel_llm.text.safe import line
 from otel_llm.values.errors import ConfigError
 
 

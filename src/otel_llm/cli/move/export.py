@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.filters import SESSION_STATUS, check_where, filter_options, make_filter
 from otel_llm.cli.ids import SessionId, with_sessions
 from otel_llm.cli.output import note
 from otel_llm.cli.verbs import EXPORT_VERBS, VerbGroup
+from otel_llm.text import numbers
 from otel_llm.values.archive import Archive, Damaged
 from otel_llm.values.errors import StoreDamaged, StoreError
 from otel_llm.values.session import Filter

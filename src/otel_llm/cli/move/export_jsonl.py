@@ -13,11 +13,11 @@ from typing import Any, BinaryIO, cast
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.files import STDOUT, output_file
 from otel_llm.cli.move.export import chosen, nothing_fits, progress, report_damage, which_sessions
 from otel_llm.cli.output import note
+from otel_llm.text import numbers
 from otel_llm.transfer import jsonl as file
 
 LEVEL = 6

@@ -14,11 +14,11 @@ from typing import Any, cast
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.move.endpoints import reaching
 from otel_llm.cli.move.export import chosen, nothing_fits, progress, report_damage, which_sessions
 from otel_llm.cli.output import note
+from otel_llm.text import numbers
 from otel_llm.transfer import otlp_out
 from otel_llm.values.destination import CONTENTS, TRACES_PATH, Content, Destination, first_destination, headers_of
 from otel_llm.values.errors import ConfigError, Undelivered

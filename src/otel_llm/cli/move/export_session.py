@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.files import STDOUT, output_file
 from otel_llm.cli.ids import SessionId
 from otel_llm.cli.move.export import chosen, progress, report_damage
 from otel_llm.cli.output import note
+from otel_llm.text import numbers
 from otel_llm.transfer import session_file
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.move.forward import opened
 from otel_llm.cli.move.forward_status import NOTHING
 from otel_llm.cli.output import is_interactive, note
+from otel_llm.text import numbers
 
 if TYPE_CHECKING:
     from otel_llm.store.forward.queue import Waiting

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.move.forward import opened
 from otel_llm.cli.output import note
-from otel_llm.cli.table import Column, drop_order, form_options, print_rows
+from otel_llm.cli.table import drop_order, form_options, print_rows
+from otel_llm.text import numbers
+from otel_llm.text.table import Column
 
 if TYPE_CHECKING:
     from otel_llm.store.forward.queue import Letter, Waiting

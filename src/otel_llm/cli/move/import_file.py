@@ -18,11 +18,11 @@ from typing import Any, BinaryIO, cast
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.files import STDOUT
 from otel_llm.cli.move.export import archive, progress
 from otel_llm.cli.output import note
+from otel_llm.text import numbers
 from otel_llm.transfer import jsonl, session_file
 from otel_llm.transfer.session_file import SessionFile
 from otel_llm.values.archive import Intake

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.ids import SessionId, steps_of
-from otel_llm.cli.output import Line, Output, note
-from otel_llm.cli.safe import line
-from otel_llm.cli.table import Column, form_options, print_json, print_rows
+from otel_llm.cli.output import Output, note
+from otel_llm.cli.table import form_options, print_json, print_rows
 from otel_llm.replay.replayable import CallReport, Level, SessionReport, check_steps
+from otel_llm.text import numbers
+from otel_llm.text.lines import Line
+from otel_llm.text.safe import line
+from otel_llm.text.table import Column
 from otel_llm.values.session import Step
 from otel_llm.values.store import Store
 

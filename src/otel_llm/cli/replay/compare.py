@@ -19,7 +19,7 @@ import click
 
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.ids import SessionId, steps_of
-from otel_llm.cli.output import Line, Output, note
+from otel_llm.cli.output import Output, note
 from otel_llm.cli.replay.judging import Judges
 from otel_llm.cli.reports import Reports, report_options
 from otel_llm.evals.checks import FORMS, judge_models, read_checks
@@ -29,6 +29,7 @@ from otel_llm.report.github import github
 from otel_llm.report.html import html
 from otel_llm.report.junit import junit
 from otel_llm.report.lines import comparison_lines
+from otel_llm.text.lines import Line
 from otel_llm.values.errors import ConfigError, NotFound
 from otel_llm.values.session import Step
 from otel_llm.values.store import Store

@@ -12,13 +12,13 @@ import click
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.ids import id_argument, steps_of
 from otel_llm.cli.look.rows import NOT_COMPARED, verdict, verdict_style
-from otel_llm.cli.numbers import plural
 from otel_llm.cli.output import Output, note
-from otel_llm.cli.replay.difflines import diff_lines
-from otel_llm.cli.safe import line
 from otel_llm.cli.table import print_json
 from otel_llm.replay.compare.answers import Answer, compare, recorded_answer
 from otel_llm.replay.reading import recorded
+from otel_llm.report.diff_lines import diff_lines
+from otel_llm.text.numbers import plural
+from otel_llm.text.safe import line
 from otel_llm.values.errors import NotFound
 from otel_llm.values.session import Step
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.output import is_interactive, note
 from otel_llm.replay.requests.credentials import is_loopback, origin_of
+from otel_llm.text import numbers
 from otel_llm.values.errors import ConfigError, NotFound
 from otel_llm.values.session import Step
 

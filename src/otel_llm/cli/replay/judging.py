@@ -13,11 +13,11 @@ from typing import Any
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.output import is_interactive, note
-from otel_llm.cli.safe import line
 from otel_llm.replay.requests.credentials import credential, is_loopback, origin_of, show_origin
+from otel_llm.text import numbers
+from otel_llm.text.safe import line
 from otel_llm.values.call import Usage
 from otel_llm.values.errors import ConfigError
 from otel_llm.values.session import Step

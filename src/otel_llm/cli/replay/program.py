@@ -17,13 +17,11 @@ import click
 
 from otel_llm._environment import HIDES, PLAN, hidden_by
 from otel_llm._replaying import NO_KEY, read_session_file
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.ids import file_not_wanted
 from otel_llm.cli.output import Output, note
 from otel_llm.cli.reports import Reports
 from otel_llm.cli.run.run import recorded
-from otel_llm.cli.safe import line
 from otel_llm.cli.table import print_json
 from otel_llm.replay.lineage import original
 from otel_llm.replay.reading import steps_of
@@ -31,6 +29,8 @@ from otel_llm.replay.rerun.account import Account
 from otel_llm.replay.rerun.plan import Plan
 from otel_llm.replay.rerun.report import Report, told
 from otel_llm.report.rerun_pages import rerun_github, rerun_junit
+from otel_llm.text import numbers
+from otel_llm.text.safe import line
 from otel_llm.transfer.session_file import is_session_file
 from otel_llm.values.errors import ConfigError, NotReplayable
 from otel_llm.values.session import Filter

@@ -20,7 +20,6 @@ from typing import Any
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.ids import SessionId, steps_of
 from otel_llm.cli.look.rows import verdict
@@ -29,7 +28,6 @@ from otel_llm.cli.progress import Bar
 from otel_llm.cli.replay.reissue_options import Wanted, given_now, read_options, reissue_options
 from otel_llm.cli.replay.reissue_plan import announce, announce_resumption, check_prompts, check_writable, confirm
 from otel_llm.cli.replay.reissue_results import Results
-from otel_llm.cli.safe import line
 from otel_llm.cli.table import print_json
 from otel_llm.replay.reissue import resume as going_on
 from otel_llm.replay.reissue.orders import Means
@@ -37,6 +35,8 @@ from otel_llm.replay.reissue.outcomes import Outcome, Reissued
 from otel_llm.replay.reissue.plan import plan
 from otel_llm.replay.reissue.sending import keys_of, new_session_id
 from otel_llm.replay.reissue.sending import reissue as send_again
+from otel_llm.text import numbers
+from otel_llm.text.safe import line
 from otel_llm.values.errors import OtelLLMError
 
 

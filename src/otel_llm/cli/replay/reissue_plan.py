@@ -9,16 +9,16 @@ from pathlib import Path
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.look.rows import title_of
 from otel_llm.cli.output import is_interactive, note
 from otel_llm.cli.replay.reissue_results import repeat_text
-from otel_llm.cli.safe import line
 from otel_llm.replay.reissue.orders import Orders
 from otel_llm.replay.reissue.plan import Plan
 from otel_llm.replay.reissue.resume import Resumption
 from otel_llm.replay.requests.credentials import show_origin
+from otel_llm.text import numbers
+from otel_llm.text.safe import line
 from otel_llm.values.errors import ConfigError, StoreUnwritable
 from otel_llm.values.session import Step
 

@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from otel_llm.cli import numbers
 from otel_llm.cli.look.rows import money, verdict, verdict_style
 from otel_llm.cli.output import Output, note
-from otel_llm.cli.replay.difflines import diff_lines, same_text
-from otel_llm.cli.safe import line
 from otel_llm.replay.compare.answers import is_new_failure
 from otel_llm.replay.reissue.outcomes import Outcome, Reissued, Unsent
 from otel_llm.replay.reissue.plan import Plan
+from otel_llm.report.diff_lines import diff_lines, same_text
+from otel_llm.text import numbers
+from otel_llm.text.safe import line
 
 
 @dataclass(slots=True)

@@ -13,8 +13,9 @@ import click
 
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.output import ENVIRONMENT
-from otel_llm.cli.table import Column, form_options, print_rows
+from otel_llm.cli.table import form_options, print_rows
 from otel_llm.replay.requests.credentials import HOST_KEYS
+from otel_llm.text.table import Column
 from otel_llm.values.errors import ConfigError
 from otel_llm.values.settings import STANDARD_VARIABLES, VARIABLES, Settings, unread
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import click
 
 from otel_llm.cli.app import App, pass_app
-from otel_llm.cli.numbers import cost
 from otel_llm.cli.output import is_interactive
+from otel_llm.text.numbers import cost
 from otel_llm.values.call import Usage
 from otel_llm.values.errors import ConfigError, OtelLLMError
 

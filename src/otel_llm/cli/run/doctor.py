@@ -16,12 +16,14 @@ from typing import Any, Literal
 import click
 
 from otel_llm._version import __version__
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.move.endpoints import advice, ask
-from otel_llm.cli.output import Line, Output, width_of
-from otel_llm.cli.safe import line
-from otel_llm.cli.table import Column, form_options, print_rows
+from otel_llm.cli.output import Output
+from otel_llm.cli.table import form_options, print_rows
+from otel_llm.text import numbers
+from otel_llm.text.lines import Line, width_of
+from otel_llm.text.safe import line
+from otel_llm.text.table import Column
 from otel_llm.values.destination import FIRST, Destination, first_destination
 from otel_llm.values.destination import destinations as all_destinations
 from otel_llm.values.errors import ConfigError, StoreError

@@ -19,7 +19,6 @@ from otel_llm.cli.ids import TomlFile
 from otel_llm.cli.output import Output, note
 from otel_llm.cli.replay.judging import Judges
 from otel_llm.cli.replay.reissue_plan import check_writable
-from otel_llm.cli.safe import json_text, line
 from otel_llm.cli.suite.bisect_search import Search
 from otel_llm.cli.suite.file import SuiteFile, read_suite
 from otel_llm.cli.suite.plan import announce, announce_resumption, confirm, plan_trials, run_of, used_so_far
@@ -27,6 +26,7 @@ from otel_llm.cli.suite.sending import Office, evaluators_of
 from otel_llm.evals.checks import judge_models
 from otel_llm.replay.suite.bisect import Seen, Tally, enough, first_bad, judge
 from otel_llm.report.bisect_lines import Bisect, bisect_lines, passed_text
+from otel_llm.text.safe import json_text, line
 from otel_llm.values.errors import ConfigError
 
 USUAL_THRESHOLD = 0.5

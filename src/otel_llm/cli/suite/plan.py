@@ -9,10 +9,8 @@ from pathlib import Path
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.output import is_interactive, note
-from otel_llm.cli.safe import line
 from otel_llm.cli.suite.file import SuiteFile
 from otel_llm.cli.suite.runs import Runs, new_run_id
 from otel_llm.cli.suite.sessions import choose
@@ -20,6 +18,8 @@ from otel_llm.replay.requests.credentials import credential, is_loopback, show_o
 from otel_llm.replay.suite.definition import Run, Suite, Variant
 from otel_llm.replay.suite.sending import Used, used_of
 from otel_llm.replay.suite.trials import Need, Trial, need_of, plan_of, trial_of
+from otel_llm.text import numbers
+from otel_llm.text.safe import line
 from otel_llm.values.errors import ConfigError, NotFound, NotReplayable
 
 MOST_NAMED = 5

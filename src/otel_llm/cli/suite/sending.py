@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App
 from otel_llm.cli.output import note
 from otel_llm.cli.progress import Bar
 from otel_llm.cli.replay.judging import Judges
-from otel_llm.cli.safe import line
 from otel_llm.cli.suite.file import SuiteFile
 from otel_llm.cli.suite.plan import Planned, runs_of, used_so_far
 from otel_llm.cli.suite.runs import FOLDER
@@ -26,6 +24,8 @@ from otel_llm.replay.suite.judging import Found, found_of, judge
 from otel_llm.replay.suite.readings import TrialReadings
 from otel_llm.replay.suite.sending import Conducted, Conductor, Used
 from otel_llm.replay.suite.trials import Trial
+from otel_llm.text import numbers
+from otel_llm.text.safe import line
 from otel_llm.values.errors import ConfigError
 from otel_llm.values.evaluation import Evaluator
 from otel_llm.values.session import Step

@@ -16,7 +16,6 @@ from typing import Any
 
 import click
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App, pass_app
 from otel_llm.cli.ids import TomlFile
 from otel_llm.cli.output import Output, note
@@ -32,6 +31,7 @@ from otel_llm.replay.suite.sending import Conducted
 from otel_llm.replay.suite.trials import total, trial_of
 from otel_llm.report.suite_lines import suite_lines
 from otel_llm.report.suite_pages import suite_github, suite_html, suite_junit
+from otel_llm.text import numbers
 from otel_llm.values.errors import ConfigError
 
 

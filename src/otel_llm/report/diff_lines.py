@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from otel_llm.cli import numbers
-from otel_llm.cli.output import Line, Piece
-from otel_llm.cli.safe import json_text, line, safe
+from otel_llm.text import numbers
+from otel_llm.text.lines import Line, Piece
+from otel_llm.text.safe import json_text, line, safe
 
 MOST_SAME = 240
 """Characters of unchanged text between two changes that are shown; the middle of a longer run is left out."""

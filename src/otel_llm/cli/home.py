@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from otel_llm.cli import numbers
 from otel_llm.cli.app import App
-from otel_llm.cli.output import Line, Output
-from otel_llm.cli.safe import line
+from otel_llm.cli.output import Output
+from otel_llm.text import numbers
+from otel_llm.text.lines import Line
+from otel_llm.text.safe import line
 from otel_llm.values.session import LISTED, Filter, SessionRow
 
 
