@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from knowledge.recorded import CASES, Case
-from otel_llm.replay.requests.elements import PLACES, elements_of, json_object, segments_of
+from otel_llm.replay.elements import PLACES, elements_of, json_object, segments_of
 from otel_llm.replay.tools import likeness
 
 

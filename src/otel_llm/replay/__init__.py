@@ -5,6 +5,7 @@
     view          the session as it was: turns, steps, totals
     replayable    how far it can be replayed, and what is missing (`tools`: what its tools answered)
     lineage       which session repeats which, step by step
+    elements      the history in a request body, as JSON elements and as messages
 
     requests/     a recorded request, and how it is changed, translated, and sent by hand
     reissue/      asking recorded calls again, under caps

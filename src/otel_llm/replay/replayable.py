@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from otel_llm.replay.conversation import continuations
+from otel_llm.replay.elements import calls_in
 from otel_llm.replay.reading import RecordedCall, recorded
-from otel_llm.replay.requests.elements import calls_in
 from otel_llm.replay.tools import ToolAnswers, tool_answers
 from otel_llm.values.call import ToolCall
 from otel_llm.values.errors import UNSENT

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from otel_llm.replay.conversation import Continuation
-from otel_llm.replay.reading import RecordedCall
-from otel_llm.replay.requests.elements import (
+from otel_llm.replay.elements import (
     PLACES,
     calls_in,
     elements_of,
@@ -26,6 +25,7 @@ from otel_llm.replay.requests.elements import (
     segments_of,
     with_id,
 )
+from otel_llm.replay.reading import RecordedCall
 from otel_llm.values.call import ToolCall
 from otel_llm.values.canonical import canonical_json
 from otel_llm.values.errors import NotFound, StoreError

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from otel_llm import semconv
-from otel_llm.store import schema
+from otel_llm.store import content, schema
 from otel_llm.store.bodies import Wire
 from otel_llm.store.filters import session_conditions
-from otel_llm.store.forward import content
 from otel_llm.store.records import BROKEN, RecordReader
 from otel_llm.store.rows import SELECT_STEP, cost_of, step_of
 from otel_llm.values.archive import Damaged, Record, SessionMark, WireRecord

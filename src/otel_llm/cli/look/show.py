@@ -23,18 +23,22 @@ from otel_llm.cli.look.rows import step_json
 from otel_llm.cli.look.show_step import step_contents_json, step_in, step_lines
 from otel_llm.cli.look.tree import head_lines, tree_lines
 from otel_llm.cli.output import Output
-from otel_llm.cli.replay.check import replayable_lines
 from otel_llm.cli.table import print_json
 from otel_llm.replay.compare.answers import text_of
 from otel_llm.replay.conversation import conversation
 from otel_llm.replay.reading import recorded
+from otel_llm.replay.replayable import check_steps
 from otel_llm.replay.view import Node, Row, messages, view
-from otel_llm.text.safe import safe
+from otel_llm.text.lines import Line
+from otel_llm.text.safe import line, safe
 from otel_llm.values.errors import NotFound
 from otel_llm.values.session import Filter, Ref, Step
+from otel_llm.values.store import Store
 
 CONTENT_FIRST = frozenset({"tool", "retrieval"})
 """Steps of which one wants to see what went in and what came out; of others what happened inside."""
+MOST_CALLS = 50
+"""Of a longer session, how far it can be replayed is not said: that reads every body."""
 _CODE = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(.*?)^[ \t]*\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -69,7 +73,7 @@ def show(app: App, given: str, as_messages: bool, answer_only: bool, code_only: 
         if form is not None:
             print_json(output, map(entry_json, entries), form)
         else:
-            output.show((line for entry in entries for line in entry_lines(entry)), paged=True, whole=True)
+            output.show((each for entry in entries for each in entry_lines(entry)), paged=True, whole=True)
     else:
         rows = app.store.sessions(Filter(session=(session_id,)), limit=1)
         seen = view(app.store, session_id, rows[0] if rows else None, trace_id=ref.id if ref.kind == "trace" else None)
@@ -78,7 +82,7 @@ def show(app: App, given: str, as_messages: bool, answer_only: bool, code_only: 
         else:
             width = None if full else output.width
             head = list(head_lines(seen, width))
-            head[-1:-1] = replayable_lines(app.store, session_id) if ref.kind == "session" else []
+            head[-1:-1] = _replayable_lines(app.store, session_id) if ref.kind == "session" else []
             branches = branch_lines(app.store, session_id) if ref.kind == "session" else ()
             output.show([*head, *tree_lines(seen, width), *branches], paged=True, whole=full)
 
@@ -122,6 +126,15 @@ def _latest_first(app: App, ref: Ref, session_id: str) -> Iterator[Step]:
         fits = step.span_id == ref.id if ref.kind == "call" else ref.kind == "session" or step.trace_id == ref.id
         if step.kind == "call" and fits:
             yield step
+
+
+def _replayable_lines(store: Store, session_id: str) -> list[Line]:
+    """How far a session can be replayed, `replayable: exact` or why not; nothing of one that is too long to look at."""
+    steps = store.steps(session_id)
+    if not 0 < sum(step.kind == "call" for step in steps) <= MOST_CALLS:
+        return []
+    report = check_steps(store, session_id, steps)
+    return [[(("" if report.level == "not" else "replayable: ") + line(report.summary), "dim")]]
 
 
 def _code_block(answer: str, given: str) -> str:

@@ -13,14 +13,11 @@ from otel_llm.cli.output import Output, note
 from otel_llm.cli.table import form_options, print_json, print_rows
 from otel_llm.replay.replayable import CallReport, Level, SessionReport, check_steps
 from otel_llm.text import numbers
-from otel_llm.text.lines import Line
 from otel_llm.text.safe import line
 from otel_llm.text.table import Column
 from otel_llm.values.session import Step
 from otel_llm.values.store import Store
 
-MOST_CALLS = 50
-"""Of a longer session `show` does not look: the report reads every body."""
 STYLES: dict[Level, str] = {"exact": "ok", "partial": "recovered", "not": "error"}
 
 Row = tuple[SessionReport, CallReport]
@@ -55,15 +52,6 @@ def check(app: App, /, given: tuple[str, ...], form: str | None, header: bool) -
         note(f"{line(report.session_id)} is {report.summary}")
     levels = {call.level for report in reports for call in report.calls} | {r.level for r in reports if not r.calls}
     click.get_current_context().exit(3 if "not" in levels else 1 if "partial" in levels else 0)
-
-
-def replayable_lines(store: Store, session_id: str) -> list[Line]:
-    """What `show` says of a session, `replayable: exact` or why not; nothing of one that is too long to look."""
-    steps = store.steps(session_id)
-    if not 0 < sum(step.kind == "call" for step in steps) <= MOST_CALLS:
-        return []
-    report = check_steps(store, session_id, steps)
-    return [[(("" if report.level == "not" else "replayable: ") + line(report.summary), "dim")]]
 
 
 def _report(store: Store, given: str) -> SessionReport:

@@ -28,8 +28,8 @@ from otel_llm.adapters import WRITERS, by_name, read_response, response_json
 from otel_llm.adapters.history import message_key
 from otel_llm.adapters.request_parts import Lost
 from otel_llm.replay.conversation import Continuation
+from otel_llm.replay.elements import PLACES, Segment, calls_in, elements_of, json_object, results_in, segments_of
 from otel_llm.replay.reading import RecordedCall
-from otel_llm.replay.requests.elements import PLACES, Segment, calls_in, elements_of, json_object, results_in, segments_of
 from otel_llm.replay.tools import ToolAnswers
 from otel_llm.values.call import Message, Reasoning, ToolCall
 from otel_llm.values.errors import NotReplayable

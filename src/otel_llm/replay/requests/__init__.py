@@ -1,6 +1,5 @@
 """A recorded request, and what can be made of it before it is sent again.
 
-    elements      the history in a body, as JSON elements and as messages
     instructions  where it tells the model how to behave, and putting something else there
     changes       another model, other parameters, and how little else is touched
     translate     the same request in another wire format, and what could not be carried over

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from otel_llm.adapters import WRITERS
+from otel_llm.replay.elements import PLACES, json_object
 from otel_llm.replay.reading import RecordedCall
 from otel_llm.replay.requests.changes import Changes, dump, put_all
-from otel_llm.replay.requests.elements import PLACES, json_object
 from otel_llm.replay.requests.instructions import set_instructions
 from otel_llm.replay.requests.translate import translate
 from otel_llm.values.errors import NotReplayable

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from otel_llm.replay.requests.elements import PLACES
+from otel_llm.replay.elements import PLACES
 from otel_llm.values.errors import NotReplayable
 
 ROLES = frozenset({"system", "developer"})

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from otel_llm.adapters import WRITERS, by_name
-from otel_llm.replay.requests.elements import PLACES
+from otel_llm.replay.elements import PLACES
 from otel_llm.values.call import Request
 
 SAME = ("parallel_tool_calls", "metadata", "store", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from otel_llm import semconv
+from otel_llm.store import content
 from otel_llm.store.bodies import BodyReader, Wire
 from otel_llm.store.exchanges import ExchangeReader
-from otel_llm.store.forward import content
 from otel_llm.store.forward.protobuf import Origin, encode_request, encode_resource, encode_scope, encode_span
 from otel_llm.store.forward.queue import Queue
 from otel_llm.store.packs import Item, PackReader
