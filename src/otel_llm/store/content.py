@@ -22,12 +22,11 @@ from typing import Any
 from otel_llm import semconv
 from otel_llm.adapters import by_name, read_call
 from otel_llm.store.bodies import Wire
+from otel_llm.values.shortening import short_attributes, short_text
 from otel_llm.values.tape import FUNCTION
 
 MAX_CONTENT = 64_000
 """Bytes of one content attribute."""
-LONG = 256
-"""Characters of an attribute that stay when a span is too large for its receiver."""
 
 BODIES = frozenset(semconv.CONTENT_BODIES)
 MESSAGES = frozenset(semconv.CONTENT_MESSAGES)
@@ -139,22 +138,7 @@ def marker(value: Any) -> str:
 
 
 def stripped(rest: list[Any]) -> list[Any]:
-    """What a span frame says behind the times, without anything long; each cut says how much is gone."""
+    """What a span frame says behind the times, without anything long."""
     attributes, events, links, code, message, *more = rest
-    return [_short(attributes), [[name, at, _short(of_event), lost] for name, at, of_event, lost in events],
-            [[*link[:4], _short(link[4]), link[5]] for link in links], code,
-            message if len(message) <= LONG else _left_out(len(message)), *more]
-
-
-def _short(attributes: Mapping[str, Any]) -> Attributes:
-    return {key: value if (size := _size(value)) <= LONG else _left_out(size) for key, value in attributes.items()}
-
-
-def _left_out(size: int) -> str:
-    return f"[{size} characters left out: too large for the receiver]"
-
-
-def _size(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    return 0 if isinstance(value, (bool, int, float)) or value is None else len(json.dumps(value))
+    return [short_attributes(attributes), [[name, at, short_attributes(of_event), lost] for name, at, of_event, lost in events],
+            [[*link[:4], short_attributes(link[4]), link[5]] for link in links], code, short_text(message), *more]

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from otel_llm import otlp, semconv
-from otel_llm.transfer.exposure import shortened
 from otel_llm.values.archive import Damaged, Snapshot
 from otel_llm.values.destination import Content
 from otel_llm.values.errors import Undelivered
+from otel_llm.values.shortening import short_attributes, short_text
 from otel_llm.values.spandata import SpanData
 
 MAX_BYTES = 2_000_000
@@ -195,3 +195,9 @@ class _Delivery:
         return f"It took {self.sent.accepted} spans" + (f" and refused {refused}." if refused else ".")
 
 
+def shortened(span: SpanData) -> SpanData:
+    """The span without anything long."""
+    return replace(
+        span, attributes=short_attributes(span.attributes), status_message=short_text(span.status_message),
+        events=tuple(replace(event, attributes=short_attributes(event.attributes)) for event in span.events),
+        links=tuple(replace(link, attributes=short_attributes(link.attributes)) for link in span.links))
