@@ -14,7 +14,7 @@ from otel_llm.store.packs import Item, PackReader
 from otel_llm.store.spanframe import from_tail, read_span, unpack
 from otel_llm.values.errors import NotFound
 from otel_llm.values.session import Exactness, Exchange
-from otel_llm.values.spandata import KINDS, ResourceData, ScopeData, SpanData
+from otel_llm.values.spandata import ResourceData, ScopeData, SpanData
 
 NOT_RECORDED = "not recorded"
 
@@ -83,16 +83,16 @@ class ExchangeReader:
         """The span; of a call whose span has not come, what its frames say."""
         found = self._find(span_id, "span")
         (step, _, trace_id, parent, name, kind, start_ns, end_ns, resource, scope, pack, at, length, _, _) = found
-        parent_id = None if parent is None else parent.hex()
+        own_id = bytes.fromhex(span_id)
         if pack is not None:
-            head = [0, 0, trace_id.hex(), span_id, parent_id, name, KINDS[kind or 0], start_ns, end_ns]
-            whole = from_tail(self._packs.get(Item(pack, at, length)), head)
+            whole = from_tail(self._packs.get(Item(pack, at, length)), (trace_id, own_id, parent, name, kind, start_ns, end_ns))
             return read_span(whole, lookups.resource(self._execute, resource) or ResourceData(),
                              lookups.scope(self._execute, scope) or ScopeData())
-        wire, _ = self.wire(step, trace_id, bytes.fromhex(span_id))
+        wire, _ = self.wire(step, trace_id, own_id)
         return SpanData(
-            trace_id=trace_id.hex(), span_id=span_id, parent_span_id=parent_id, name=name, kind="client", start_ns=start_ns,
-            end_ns=end_ns or start_ns, attributes={} if wire is None else unpack(wire.start["attributes"]))
+            trace_id=trace_id.hex(), span_id=span_id, parent_span_id=None if parent is None else parent.hex(), name=name,
+            kind="client", start_ns=start_ns, end_ns=end_ns or start_ns,
+            attributes={} if wire is None else unpack(wire.start["attributes"]))
 
     def attributes(self, pack: int, at: int, length: int) -> dict[str, Any]:
         """The attributes of a span frame, as they stand in it."""

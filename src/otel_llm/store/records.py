@@ -18,7 +18,7 @@ from otel_llm.store.spanframe import from_tail, read_span
 from otel_llm.values.archive import Record, WireRecord
 from otel_llm.values.call import Cost
 from otel_llm.values.errors import StoreDamaged
-from otel_llm.values.spandata import KINDS, ResourceData, ScopeData, SpanData
+from otel_llm.values.spandata import ResourceData, ScopeData, SpanData
 
 KEPT_PACKS = 64
 """Unpacked packs of 128 kB that stay at hand: sessions that ran side by side lie in the same ones."""
@@ -74,12 +74,8 @@ class RecordReader:
 
     def header(self, row: Row) -> list[Any] | None:
         """The list of the span's frame; None when no span has come."""
-        _, _, trace_id, span_id, parent, name, kind, start_ns, end_ns, _, _, pack, at, length = row[:14]
-        if pack is None:
-            return None
-        head = [0, 0, trace_id.hex(), span_id.hex(), None if parent is None else parent.hex(), name, KINDS[kind or 0], start_ns,
-                end_ns]
-        return from_tail(self._packs.get(Item(pack, at, length)), head)
+        pack, at, length = row[11:14]
+        return None if pack is None else from_tail(self._packs.get(Item(pack, at, length)), row[2:9])
 
     def wire(self, row: Row) -> WireRecord | None:
         """What went over the wire; None when nothing of it is here."""

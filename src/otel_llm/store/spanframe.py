@@ -8,7 +8,7 @@ know, and the attributes go to the C encoder as they are unless one of them need
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -211,8 +211,11 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def from_tail(tail: bytes, head: list[Any]) -> list[Any]:
-    """The span frame's list again; `head` are the first nine values: numbers, ids, name, kind and times."""
+def from_tail(tail: bytes, columns: Sequence[Any]) -> list[Any]:
+    """The span frame's list again; `columns` of its row are those of trace, span, parent, name, kind, start and end."""
+    trace_id, span_id, parent, name, kind, start_ns, end_ns = columns
+    head = [0, 0, trace_id.hex(), span_id.hex(), None if parent is None else parent.hex(), name, KINDS[kind or 0], start_ns,
+            end_ns]
     whole: list[Any] = json.loads(tail if tail.startswith(b"[") else _head(head) + tail)
     return whole
 
