@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 from collections.abc import Iterator
@@ -57,13 +58,26 @@ def async_client(sim: Simulator) -> Any:
     return openai.AsyncOpenAI(base_url=sim.base_url, api_key="sk-test-canary-0123456789abcdef", max_retries=0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_before_a_retry() -> Iterator[None]:
+    """An SDK waits up to half a second before it tries again where the provider names no time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if importlib.util.find_spec("openai") is not None:
+            patch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.001)
+        yield
+
+
 def pytest_configure() -> None:
     """Tests, and programs that they start, see nothing of the shell that started them: no variable that the product, the SDKs or
     the terminal would follow, and no signal that is ignored, as it is in what a shell starts in the background.
+
+    A client reads all certificates of the machine when it is made (25 ms); here nobody is trusted, and nobody needs to be.
     """
     for name in list(os.environ):
         if name.startswith(FOLLOWED) and name not in FOR_TESTS:
             del os.environ[name]
+    os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
+    os.environ.pop("SSL_CERT_FILE", None)
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from otel_llm.testing import Simulator, error
+from rerun.programs import Program, Shelf, environment
 
 AGENT = Path(__file__).with_name("agent.py")
 Terminal = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -24,10 +24,6 @@ class Recorded(NamedTuple):
     store: Path
     requests: int
     sim: Simulator
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {**{k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "OTEL_"))}, **more}
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +47,14 @@ def terminal(recorded: Recorded) -> Terminal:
                               env=environment(OTEL_LLM_STORE=str(recorded.store), COLUMNS="120", **env), **more)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+    with Simulator() as sim:
+        yield Shelf(tmp_path_factory.mktemp("shelf"), sim)
+
+
+@pytest.fixture
+def program(tmp_path: Path, shelf: Shelf) -> Program:
+    return lambda code: shelf.recorded(tmp_path, code)

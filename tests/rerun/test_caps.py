@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from otel_llm.replay.rerun.account import Account, Event
-from rerun.test_processes import Program, program
-
-__all__ = ["program"]
+from rerun.programs import Program
 
 CALLS = """
 import otel_llm, openai

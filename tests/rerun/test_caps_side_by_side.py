@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rerun.test_processes import Recorded
+from rerun.programs import Shelf
 from support.provider import Provider
 
 ONE_CALL = 10 * 2_500_000 + 500 * 10_000_000
@@ -82,7 +82,7 @@ def provider() -> Iterator[Provider]:
 
 def forked(folder: Path, provider: Provider, code: str, *words: str, tokens: tuple[int, int] = (10, 500)) -> dict[str, Any]:
     """The report of a fork that goes live at its first call, when answers are slow and as long as `tokens` says."""
-    recorded = Recorded(folder, provider, code)
+    recorded = Shelf(folder / "shelf", provider).recorded(folder, code)
     provider.latency_s, provider.tokens = 0.1, tokens
     provider.asked.clear()
     done = recorded.terminal("replay", "fork", "s", "--at", "1", *words, "--json", "--", sys.executable, "program.py")
@@ -175,7 +175,7 @@ def test_nothing_goes_out_under_a_cap_on_cost_when_the_price_is_not_known(tmp_pa
 
 
 def test_a_call_that_got_no_answer_is_named_among_what_keeps_a_cap_on_cost_from_being_kept(tmp_path: Path, provider: Provider) -> None:
-    recorded = Recorded(tmp_path, provider, SETUP + 'with otel_llm.session("s"): ask(1); ask(2)')
+    recorded = Shelf(tmp_path / "shelf", provider).recorded(tmp_path, SETUP + 'with otel_llm.session("s"): ask(1); ask(2)')
     provider.decide = lambda body: None
     done = recorded.terminal("replay", "fork", "s", "--at", "1", "--max-cost", "1", "--json", "--", sys.executable, "program.py")
 

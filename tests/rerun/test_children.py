@@ -13,11 +13,9 @@ from typing import Any
 import pytest
 
 import otel_llm
-from rerun.test_processes import Program, program
+from rerun.programs import Program
 from support.chat import HELLO
 from support.recording import recording
-
-__all__ = ["program"]
 
 CHILD = [sys.executable, "-c", "import ask; ask.ask('one')"]
 KEYS = "{name: os.environ[name] for name in ('OPENAI_API_KEY', 'OPENAI_BASE_URL')}"

@@ -19,11 +19,9 @@ import otel_llm
 from otel_llm import _setup
 from otel_llm.testing import Simulator, error
 from otel_llm.values.errors import NotReplayable, ReplayDiverged, ReplayError
-from rerun.test_processes import Program, program
+from rerun.programs import Program
 from support.chat import HELLO
 from support.recording import recording
-
-__all__ = ["program"]
 
 NOWHERE = "https://nowhere.invalid/v1"
 KEY = "sk-test-canary-0123456789abcdef"

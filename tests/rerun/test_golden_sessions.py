@@ -19,7 +19,7 @@ import pytest
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.transfer import session_file
 from otel_llm.values.session import Filter
-from rerun.conftest import environment
+from rerun.programs import environment
 
 RELEASES = sorted(path for path in Path(__file__).with_name("golden").iterdir() if path.is_dir())
 

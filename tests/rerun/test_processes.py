@@ -7,10 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import venv
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,59 +20,10 @@ from otel_llm.replay.rerun.account import Account
 from otel_llm.replay.rerun.player import Rerun
 from otel_llm.replay.rerun.recording import load
 from otel_llm.store.sqlite import SqliteStore
-from otel_llm.testing import Simulator
 from otel_llm.values.session import Filter
-from rerun.conftest import environment
+from rerun.programs import Program, environment
 from support.backends import eventually
-from support.provider import Provider
 from support.recording import recording
-
-ASK = """
-import openai
-
-def ask(words, model="gpt-4o-mini"):
-    client = openai.OpenAI(max_retries=0)
-    return client.chat.completions.create(model=model, messages=[{"role": "user", "content": "echo: " + words}]).choices[0].message.content
-"""
-Program = Callable[[str], "Recorded"]
-
-
-class Recorded:
-    """A program that was recorded with `otel-llm run`, and what it takes to rerun it."""
-
-    def __init__(self, folder: Path, sim: Simulator | Provider, code: str) -> None:
-        self.folder, self.sim = folder, sim
-        self.env = environment(OTEL_LLM_STORE=str(folder / "store"), OPENAI_BASE_URL=sim.base_url, OPENAI_API_KEY="sk-x", COLUMNS="120")
-        self.write(code)
-        done = self.terminal("run", "--", sys.executable, str(folder / "program.py"))
-        assert done.returncode == 0, done.stderr
-        with SqliteStore(folder / "store") as store:
-            self.session_ids = [row.session_id for row in store.sessions(Filter())]
-        self.requests = self.asked()
-
-    def asked(self) -> int:
-        return len(self.sim.asked) if isinstance(self.sim, Provider) else self.sim.count.total()
-
-    def write(self, code: str) -> None:
-        (self.folder / "ask.py").write_text(ASK)
-        (self.folder / "program.py").write_text(textwrap.dedent(code))
-
-    def terminal(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "otel_llm.cli", *words], capture_output=True, text=True, timeout=90, env=self.env,
-                              cwd=self.folder)
-
-    def rerun(self, *words: str, python: str = sys.executable) -> tuple[int, dict[str, Any]]:
-        first, *rest = self.session_ids
-        more = [word for session_id in rest for word in ("--with", session_id)]
-        done = self.terminal("replay", "rerun", first, *more, "--no-record", "--json", *words, "--", python,
-                             str(self.folder / "program.py"))
-        assert self.asked() == self.requests, "it called somebody"
-        return done.returncode, json.loads(done.stdout) if done.stdout.startswith("{") else {"said": done.stderr}
-
-
-@pytest.fixture
-def program(tmp_path: Path, sim: Simulator) -> Program:
-    return lambda code: Recorded(tmp_path, sim, code)
 
 
 def test_processes_side_by_side_that_ask_the_same_get_one_answer_each(program: Program) -> None:

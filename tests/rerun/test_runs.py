@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import otel_llm
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.testing import Answer, Simulator, raw
 from otel_llm.values.errors import ReplayDiverged
-from rerun.conftest import environment
+from rerun.programs import environment
 
 PROGRAM = '''
 import sys
@@ -73,18 +74,25 @@ def rerun(store: Path, *words: str) -> subprocess.CompletedProcess[str]:
                           capture_output=True, text=True, env=environment(COLUMNS="120"))
 
 
-@pytest.fixture
-def program(tmp_path: Path) -> list[str]:
-    """The command line of a program that uses one session id in all its runs. Its first run was answered `one`, its second `two`."""
-    place = tmp_path / "program.py"
-    place.write_text(PROGRAM)
-    command = [sys.executable, str(place), "Hello?"]
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that uses one session id in all its runs, and its store. Its first run was answered `one`, its second `two`."""
+    folder = tmp_path_factory.mktemp("recorded")
+    (folder / "program.py").write_text(PROGRAM)
     with Simulator(plan=[answer("one"), answer("two")]) as sim:
         for said in ("one\n", "two\n"):
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(
-                OPENAI_API_KEY="sk-x", OPENAI_BASE_URL=sim.base_url, OTEL_LLM_STORE=str(tmp_path / "store")))
+            done = subprocess.run([sys.executable, "program.py", "Hello?"], capture_output=True, text=True, timeout=60, cwd=folder,
+                                  env=environment(OPENAI_API_KEY="sk-x", OPENAI_BASE_URL=sim.base_url,
+                                                  OTEL_LLM_STORE=str(folder / "store")))
             assert (done.returncode, done.stdout) == (0, said), done.stderr
-    return command
+    return folder
+
+
+@pytest.fixture
+def program(tmp_path: Path, recorded: Path) -> list[str]:
+    """The command line of that program; a copy of its store is in the test's directory."""
+    shutil.copytree(recorded / "store", tmp_path / "store")
+    return [sys.executable, str(recorded / "program.py"), "Hello?"]
 
 
 def traces(store: Path) -> list[str]:

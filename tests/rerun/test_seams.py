@@ -18,7 +18,7 @@ import otel_llm
 from otel_llm.replay.rerun.seams import clock_from, real_time_ns, seeded
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.testing import Simulator
-from rerun.conftest import environment
+from rerun.programs import environment
 from support.chat import HELLO
 
 PROGRAM = """

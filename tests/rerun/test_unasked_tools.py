@@ -9,10 +9,8 @@ import pytest
 
 import otel_llm
 from otel_llm.replay.rerun import matching
-from rerun.test_processes import Program, program
+from rerun.programs import Program
 from support.recording import recording
-
-__all__ = ["program"]
 
 MAIL = """
 import ask, otel_llm
