@@ -209,7 +209,7 @@ def test_case_41_state_does_not_grow_with_calls(rec: Recording, client: Any) -> 
     keep = len(kept.RECORDS)
     burst()
     del kept.RECORDS[keep:]
-    tracemalloc.start(5)
+    tracemalloc.start()
     first = tracemalloc.take_snapshot()
     for _ in range(3):
         burst()

@@ -229,7 +229,7 @@ class TestNothingRunsUnanswered:
 def test_a_cap_on_live_calls_is_one_for_all_processes(program: Program) -> None:
     code = """
         import subprocess, sys
-        for _ in range(3):
+        for _ in range(2):
             subprocess.run([sys.executable, "-c", "import ask; ask.ask({words!r})"], stderr=subprocess.DEVNULL)
     """
     recorded = program(code.format(words="one"))
