@@ -94,7 +94,8 @@ def test_a_server_of_ours_that_is_killed_under_load_has_each_span_once(
         done = pool.submit(ours.forward, 120, sleep=lambda seconds: (ours.due(), time.sleep(0.02)))
         for _ in range(kills):
             with serving(theirs, "--port", str(port), "--max-body", "8K") as server:
-                eventually(lambda server=server: done.done() or server.counter("spans_total") >= 300, within_s=60)
+                eventually(lambda server=server: done.done() or server.counter("spans_total") >= 300, within_s=60,
+                           pause_s=0.01)
                 server.kill()
                 assert not done.done(), done.exception()
                 left.append(ours.peek())

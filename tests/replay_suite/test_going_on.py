@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 
 from otel_llm.store.sqlite import SqliteStore
 from replay_suite.recorded_sessions import GOOD, record, suite, system_of, versions, write_suite
+from support.backends import eventually
 from support.killing import Killed
 from support.provider import Provider
 from support.recording import recording
@@ -89,9 +89,7 @@ def test_an_interruption_waits_for_what_is_under_way_and_says_how_to_go_on(
     file = write(tmp_path)
     process = subprocess.Popen([sys.executable, "-m", "otel_llm.cli", "--store", str(store), "replay", "suite", file],
                                stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"})
-    until = time.monotonic() + 30
-    while len(provider.asked) < 4 and time.monotonic() < until:
-        time.sleep(0.005)
+    eventually(lambda: len(provider.asked) >= 4, pause_s=0.005)
 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)

@@ -66,10 +66,14 @@ def free_ports() -> Ports:
     return Ports(grpc=free_port(), http=free_port(), metrics=free_port(), health=free_port(), own_metrics=free_port())
 
 
-def eventually(look: Callable[[], Found], *, within_s: float = 20.0, until: Callable[[Found], bool] = bool) -> Found:
-    """What `look` gives as soon as `until` says yes; after the deadline an error with what it gave last."""
+def eventually(look: Callable[[], Found], *, within_s: float = 20.0, until: Callable[[Found], bool] = bool,
+               pause_s: float = 0.25) -> Found:
+    """What `look` gives as soon as `until` says yes; after the deadline an error with what it gave last.
+
+    `pause_s` is the longest time between two looks.
+    """
     deadline = time.monotonic() + within_s
-    pause = 0.01
+    pause = min(0.01, pause_s)
     while True:
         try:
             last: Any = look()
@@ -80,7 +84,7 @@ def eventually(look: Callable[[], Found], *, within_s: float = 20.0, until: Call
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_s:g} s; last seen: {str(last)[:2000]}")
         time.sleep(pause)
-        pause = min(pause * 1.5, 0.25)
+        pause = min(pause * 1.5, pause_s)
 
 
 @dataclass
