@@ -17,6 +17,7 @@ import openai
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from forward.conftest import PATIENT
 from otel_llm.store.sqlite import SqliteStore
 from otel_llm.testing import Simulator, error
 from otel_llm.values.session import Filter
@@ -150,6 +151,7 @@ def otlp() -> Iterator[str]:
 
 
 def test_with_an_otlp_endpoint_the_spans_go_there_too(tmp_path: Path, sim: Simulator, program: Path, otlp: str) -> None:
+    program.write_text(f"{PATIENT}\n{program.read_text()}")
     ran = run(tmp_path, sim, str(BIN / "otel-llm"), "run", "--", sys.executable, str(program), OTEL_EXPORTER_OTLP_ENDPOINT=otlp)
 
     assert Sink.names == ["chat gpt-4o-mini"] * 2

@@ -134,7 +134,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_two_programs_at_once_send_each_span_once(program: Program, sink: OtlpSink) -> None:
-    both = [program.start(500, text=STEPS, OTEL_EXPORTER_OTLP_ENDPOINT=sink.url) for _ in range(2)]
+    both = [program.start(500, text=PATIENT + STEPS, OTEL_EXPORTER_OTLP_ENDPOINT=sink.url) for _ in range(2)]
     for process in both:
         process.communicate(timeout=60)
 
