@@ -62,6 +62,16 @@ def test_the_ends_are_found_too(
         "all good": [None, "good", "good"], "all bad": ["bad", "bad", None], "found": [None, "good", "bad"]}[outcome]
 
 
+def test_versions_that_were_not_asked_are_not_said_to_be_good(rec: Recording, client: Any, sim: Simulator, tmp_path: Path) -> None:
+    record(client, 8)
+    plant(sim, lambda body: "Version 1." in system_of(body))
+
+    done = suite(rec.directory, history(tmp_path, 3, 0), verb="bisect")
+
+    assert done.code == 0
+    assert done.out.splitlines()[0] == "contains=refund does not fail in refunds@3, the last variant. Not asked: 1 earlier variant."
+
+
 def test_a_version_that_is_not_clear_is_asked_more_and_sessions_come_again(
     rec: Recording, client: Any, sim: Simulator, tmp_path: Path
 ) -> None:

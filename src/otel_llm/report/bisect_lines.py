@@ -94,7 +94,9 @@ def headline(result: Bisect) -> str:
         case "all bad":
             return f"{check} fails in {first} already, the first variant."
         case "all good":
-            return f"{check} fails in none of the variants; {last}, the last one, is good."
+            left = len(result.names) - len(result.found.seen)
+            rest = f" Not asked: {numbers.plural(left, 'earlier variant')}." if left else ""
+            return f"{check} does not fail in {last}, the last variant.{rest}"
     seen = result.found.unclear
     name = line(result.names[seen.place]) if seen is not None else ""
     judged, why = (seen.of, why_text(seen)) if seen is not None else (0, "")
